@@ -1,0 +1,187 @@
+//! Whether io_uring can be used here, and if not, why.
+
+use std::fs;
+use std::time::Duration;
+
+use crate::error::{SetupCause, SetupError};
+use crate::features::Features;
+use crate::operation::Nop;
+use crate::params::{IoUringParams, SetupFlags};
+use crate::register::limit;
+use crate::ring::IoUring;
+use crate::sys;
+use crate::wait::Wait;
+
+/// Whether io_uring can be used here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Availability {
+    /// A ring was made, and an operation went through it and came back.
+    Available {
+        /// What the kernel said of itself.
+        features: Features,
+    },
+    /// It cannot, for this reason; printed, it says what to do.
+    Unavailable(SetupError),
+}
+
+impl Availability {
+    /// Whether io_uring can be used.
+    pub fn is_available(&self) -> bool {
+        matches!(self, Self::Available { .. })
+    }
+
+    /// Why it cannot be used, if it cannot.
+    pub fn unavailable(&self) -> Option<&SetupError> {
+        match self {
+            Self::Available { .. } => None,
+            Self::Unavailable(error) => Some(error),
+        }
+    }
+}
+
+/// Finds out whether io_uring can be used here, by using it.
+///
+/// It makes a small ring, sends an operation through and takes it back: a filter may let one of
+/// io_uring's system calls pass and not another. It takes some tens of microseconds and never
+/// panics. The answer is not kept, since an administrator can change it at any time; a program asks
+/// once, before it decides how to do its I/O.
+///
+/// ```
+/// use lio_uring::{Availability, availability};
+///
+/// match availability() {
+///     Availability::Available { features } => println!("using io_uring: {features:?}"),
+///     Availability::Unavailable(error) => println!("using threads instead: {error}"),
+/// }
+/// ```
+pub fn availability() -> Availability {
+    match round_trip() {
+        Ok(features) => Availability::Available { features },
+        Err(error) => Availability::Unavailable(error),
+    }
+}
+
+fn round_trip() -> Result<Features, SetupError> {
+    const SENT: u64 = 0x006c_696f;
+    let (mut cq, mut sq) = IoUring::with_params(IoUringParams::default().entries(2))?;
+    let unusable = |errno| SetupError {
+        errno,
+        cause: SetupCause::Unusable,
+    };
+    // SAFETY: a NOP points to nothing.
+    unsafe { sq.push(&Nop, SENT) }.map_err(|_| unusable(libc::EAGAIN))?;
+    // The limit is for a system call that something answers without carrying it out.
+    let wait = Wait::for_completions(1).timeout(Duration::from_secs(1));
+    sq.submit_and_wait_with(&wait)
+        .map_err(|error| unusable(error.errno()))?;
+    match cq.try_next() {
+        Ok(Some(completion)) if completion.user_data() == SENT => Ok(cq.features()),
+        Ok(_) => Err(unusable(libc::EIO)),
+        Err(error) => Err(unusable(error.raw_os_error().unwrap_or(libc::EIO))),
+    }
+}
+
+impl SetupError {
+    /// Tells apart what an errno of `io_uring_setup` can mean, with what the system says of itself.
+    pub(crate) fn diagnose(errno: i32, entries: u32, params: &sys::io_uring_params) -> Self {
+        let flags = SetupFlags::from_bits_retain(params.flags);
+        let cause = match errno {
+            libc::ENOSYS | libc::EACCES if seccomp_filters() => SetupCause::Seccomp,
+            libc::ENOSYS => SetupCause::NoKernelSupport,
+            libc::EPERM => forbidden(),
+            libc::EACCES => SetupCause::Forbidden,
+            libc::ENOMEM => out_of_memory(entries, params),
+            libc::EMFILE => SetupCause::DescriptorLimit {
+                limit: limit(libc::RLIMIT_NOFILE),
+            },
+            libc::ENFILE => SetupCause::SystemDescriptorLimit,
+            libc::ENXIO | libc::EBADF => SetupCause::NotARing {
+                fd: params.wq_fd.cast_signed(),
+            },
+            libc::EINVAL => refused(flags),
+            _ => SetupCause::Other { errno },
+        };
+        Self { errno, cause }
+    }
+}
+
+/// What `EPERM` means here.
+fn forbidden() -> SetupCause {
+    match number("/proc/sys/kernel/io_uring_disabled") {
+        Some(2) => SetupCause::DisabledBySysctl,
+        Some(1) if !is_administrator() => SetupCause::NotInGroup {
+            group: number("/proc/sys/kernel/io_uring_group").unwrap_or(-1),
+        },
+        _ if seccomp_filters() => SetupCause::Seccomp,
+        _ => SetupCause::Forbidden,
+    }
+}
+
+/// What `ENOMEM` means here: before Linux 5.12 the queues count as locked memory.
+fn out_of_memory(entries: u32, params: &sys::io_uring_params) -> SetupCause {
+    let mut params = *params;
+    // SAFETY: the pointer is to a value of the right type.
+    let needed = unsafe { sys::io_uring_memory_size_params(entries, &raw mut params) };
+    let (needed, limit) = (
+        u64::try_from(needed).unwrap_or(0),
+        limit(libc::RLIMIT_MEMLOCK),
+    );
+    if needed > limit && params.flags & sys::IORING_SETUP_NO_MMAP == 0 {
+        SetupCause::Memlock { needed, limit }
+    } else {
+        SetupCause::OutOfMemory
+    }
+}
+
+/// What `EINVAL` means for parameters that do not contradict each other. A kernel since 6.18 tells
+/// which flags it knows.
+fn refused(flags: SetupFlags) -> SetupCause {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the size is a few dozen bytes"
+    )]
+    const ANSWER_SIZE: u32 = size_of::<sys::io_uring_query_opcode>() as u32;
+    // SAFETY: the structures are made of integers, for which zero is a value.
+    let mut answer: sys::io_uring_query_opcode = unsafe { std::mem::zeroed() };
+    // SAFETY: as above.
+    let mut query: sys::io_uring_query_hdr = unsafe { std::mem::zeroed() };
+    query.query_op = sys::IO_URING_QUERY_OPCODES;
+    query.query_data = (&raw mut answer) as u64;
+    query.size = ANSWER_SIZE;
+    // SAFETY: the query points to the answer's room, whose size it gives.
+    let result = unsafe { sys::io_uring_register_query(&raw mut query) };
+    let unknown: SetupFlags = flags
+        .iter()
+        .filter(|flag| u64::from(flag.bits()) & answer.ring_setup_flags == 0)
+        .collect();
+    if result == 0 && query.result == 0 && !unknown.is_empty() {
+        SetupCause::UnknownFlags { flags: unknown }
+    } else {
+        SetupCause::Refused { flags }
+    }
+}
+
+/// Whether a seccomp filter is in force for this thread.
+fn seccomp_filters() -> bool {
+    status("Seccomp:").is_some_and(|mode| mode == "2")
+}
+
+/// Whether the thread has `CAP_SYS_ADMIN`.
+fn is_administrator() -> bool {
+    const CAP_SYS_ADMIN: u32 = 21;
+    status("CapEff:")
+        .and_then(|capabilities| u64::from_str_radix(&capabilities, 16).ok())
+        .is_some_and(|capabilities| capabilities & 1 << CAP_SYS_ADMIN != 0)
+}
+
+/// The value of a line of the thread's status.
+fn status(name: &str) -> Option<String> {
+    let status = fs::read_to_string("/proc/thread-self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(line.trim().to_owned())
+}
+
+/// The number that a file holds.
+fn number(path: &str) -> Option<i64> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
+}

@@ -1,0 +1,478 @@
+//! Completions, and the half of a ring that they are taken from.
+
+use std::fmt;
+use std::io;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bitflags::bitflags;
+
+use crate::enter::Gate;
+use crate::features::Features;
+use crate::kind::{AnyThread, Cqe16, CqeSize, Threads, slot};
+use crate::params::SetupFlags;
+use crate::ring::{Ring, Word};
+use crate::sys;
+use crate::wait::{self, Wait, Waited};
+
+bitflags! {
+    /// What a completion says beyond its result.
+    ///
+    /// The upper 16 bits are the number of a buffer when [`BUFFER`](Self::BUFFER) is set;
+    /// [`Completion::buffer_id`] reads it.
+    ///
+    /// C: `IORING_CQE_F_*`.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct CompletionFlags: u32 {
+        /// A buffer of a group was used. Since Linux 5.7.
+        const BUFFER = sys::IORING_CQE_F_BUFFER;
+        /// The same operation will complete again. Since Linux 5.13.
+        const MORE = sys::IORING_CQE_F_MORE;
+        /// The socket has more to receive. Since Linux 5.19.
+        const SOCK_NONEMPTY = sys::IORING_CQE_F_SOCK_NONEMPTY;
+        /// The notification of a zero-copy send: the kernel has let go of its memory.
+        /// Since Linux 6.0.
+        const NOTIF = sys::IORING_CQE_F_NOTIF;
+        /// The buffer was used in part, and the kernel will go on using it. Since Linux 6.12.
+        const BUF_MORE = sys::IORING_CQE_F_BUF_MORE;
+        /// A filler on a ring of mixed completions, which the queue passes over. On other rings
+        /// it means nothing. Since Linux 6.18.
+        const SKIP = sys::IORING_CQE_F_SKIP;
+        /// A completion of 32 bytes on a ring of mixed completions. On other rings it means
+        /// nothing. Since Linux 6.18. C: `IORING_CQE_F_32`.
+        const LARGE = sys::IORING_CQE_F_32;
+        /// The time stamp was made by hardware. Since Linux 6.17.
+        const TSTAMP_HW = sys::IORING_CQE_F_TSTAMP_HW;
+
+        const _ = !0;
+    }
+}
+
+/// How an operation ended, or, for a multishot operation, one of its results.
+///
+/// `E` is what a completion holds on a ring of larger completions: nothing by default, `[u64; 2]`
+/// with [`cqe32`](crate::IoUringParams::cqe32), `Option<[u64; 2]>` with
+/// [`cqe_mixed`](crate::IoUringParams::cqe_mixed).
+///
+/// C: `struct io_uring_cqe`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[must_use = "a completion is taken from the queue once, and this is it"]
+pub struct Completion<E = ()> {
+    pub(crate) user_data: u64,
+    pub(crate) res: i32,
+    pub(crate) flags: u32,
+    pub(crate) extra: E,
+}
+
+impl<E: Copy> Completion<E> {
+    /// The number that the operation was pushed with.
+    #[inline]
+    pub fn user_data(&self) -> u64 {
+        self.user_data
+    }
+
+    /// The operation's result: what it is, its own page says.
+    ///
+    /// # Errors
+    ///
+    /// The error that the operation ended with, its errno in
+    /// [`raw_os_error`](io::Error::raw_os_error).
+    #[inline]
+    pub fn result(&self) -> io::Result<i32> {
+        if self.res >= 0 {
+            Ok(self.res)
+        } else {
+            Err(io::Error::from_raw_os_error(self.res.wrapping_neg()))
+        }
+    }
+
+    /// The result as the kernel gives it: a negative errno for an error.
+    ///
+    /// For the few operations whose result is not a number of 31 bits: a zero-copy send's
+    /// notification, a message's payload.
+    #[inline]
+    pub fn raw_result(&self) -> i32 {
+        self.res
+    }
+
+    /// What the completion says beyond its result.
+    #[inline]
+    pub fn flags(&self) -> CompletionFlags {
+        CompletionFlags::from_bits_retain(self.flags)
+    }
+
+    /// Whether the same operation will complete again.
+    ///
+    /// What it points to must stay valid until a completion comes for which this is false.
+    #[inline]
+    pub fn more(&self) -> bool {
+        self.flags().contains(CompletionFlags::MORE)
+    }
+
+    /// The buffer that was taken from the operation's group, if one was.
+    #[inline]
+    pub fn buffer_id(&self) -> Option<u16> {
+        self.flags()
+            .contains(CompletionFlags::BUFFER)
+            .then_some((self.flags >> sys::IORING_CQE_BUFFER_SHIFT) as u16)
+    }
+
+    /// Whether this is the notification of a zero-copy send and not its result.
+    #[inline]
+    pub fn is_notification(&self) -> bool {
+        self.flags().contains(CompletionFlags::NOTIF)
+    }
+
+    /// What the completion holds beyond 16 bytes, on a ring that has room for it.
+    #[inline]
+    pub fn extra(&self) -> E {
+        self.extra
+    }
+}
+
+impl<E: fmt::Debug> fmt::Debug for Completion<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Completion");
+        debug
+            .field("user_data", &self.user_data)
+            .field("res", &self.res);
+        let flags = CompletionFlags::from_bits_retain(self.flags & 0xffff);
+        if self.flags & sys::IORING_CQE_F_BUFFER == 0 {
+            debug.field("flags", &CompletionFlags::from_bits_retain(self.flags));
+        } else {
+            let buffer = self.flags >> sys::IORING_CQE_BUFFER_SHIFT;
+            debug.field("flags", &flags).field("buffer_id", &buffer);
+        }
+        if size_of::<E>() > 0 {
+            debug.field("extra", &self.extra);
+        }
+        debug.finish()
+    }
+}
+
+/// The half of a ring that completions are taken from.
+///
+/// Made together with its [`SubmissionQueue`](crate::SubmissionQueue). Each half can be used from a
+/// thread of its own, and the ring lives until both are dropped; `T` and `C` say what is special
+/// about it, see [`kind`](crate::kind).
+///
+/// Completions are handed out by value, each exactly once, whatever becomes of the loop that takes
+/// them. A full queue loses nothing: the kernel keeps what does not fit, and the methods that take
+/// completions fetch it
+/// (before Linux 5.5 it was lost, see [`lost`](Self::lost)).
+pub struct CompletionQueue<T: Threads = AnyThread, C: CqeSize = Cqe16> {
+    cqes: *mut sys::io_uring_cqe,
+    mask: u32,
+    /// The next completion to take. Ahead of the ring's own head while an iterator is at work.
+    head: u32,
+    /// The ring's tail when it was last looked at.
+    tail: u32,
+    ring_head: Word,
+    ring_tail: Word,
+    sq_flags: Word,
+    gate: Gate,
+    /// Completions are only found by entering the kernel, because nothing else polls for them.
+    polled: bool,
+    ring: Arc<Ring>,
+    _threads: PhantomData<T::Marker>,
+    _size: PhantomData<fn() -> C>,
+}
+
+// SAFETY: the pointers lead into memory that `ring` keeps mapped, whatever thread it is on. Of that
+// memory a completion queue writes the head alone, which no other queue does, since there is one
+// per ring and it is not `Clone`.
+unsafe impl<C: CqeSize> Send for CompletionQueue<AnyThread, C> {}
+
+impl<T: Threads, C: CqeSize> CompletionQueue<T, C> {
+    /// # Safety
+    ///
+    /// No other completion queue of this ring exists; its completions have the size that `C` says;
+    /// and if `T` is [`AnyThread`], nothing of the ring belongs to the calling thread.
+    pub(crate) unsafe fn new(ring: Arc<Ring>) -> Self {
+        let raw = ring.raw();
+        let polled = ring
+            .flags()
+            .intersection(SetupFlags::IOPOLL | SetupFlags::SQPOLL)
+            == SetupFlags::IOPOLL;
+        let head = ring.cq_head().load(Ordering::Relaxed);
+        Self {
+            cqes: raw.cq.cqes,
+            mask: raw.cq.ring_mask,
+            head,
+            tail: head,
+            ring_head: ring.cq_head(),
+            ring_tail: ring.cq_tail(),
+            sq_flags: ring.sq_flags(),
+            gate: Gate::of(raw),
+            polled,
+            ring,
+            _threads: PhantomData,
+            _size: PhantomData,
+        }
+    }
+
+    /// Takes the next completion, waiting for it if there is none.
+    ///
+    /// A signal does not end the wait. It does not submit anything: with nothing in flight it waits
+    /// forever. For a limit in time, or to wait for several, see [`wait_with`](Self::wait_with).
+    ///
+    /// # Errors
+    ///
+    /// * `EBADR` if the kernel had to drop a completion for want of memory.
+    /// * `EBADFD` if the ring is still disabled.
+    #[inline]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "an iterator's `None` would have to mean that no completion ever comes again"
+    )]
+    pub fn next(&mut self) -> io::Result<Completion<C::Extra>> {
+        loop {
+            if let Some(completion) = self.take() {
+                return Ok(completion);
+            }
+            let result = self.gate.enter(0, 1, sys::IORING_ENTER_GETEVENTS);
+            if result < 0 {
+                interrupted_or(result)?;
+            }
+        }
+    }
+
+    /// Takes the next completion if there is one.
+    ///
+    /// Enters the kernel only if the queue is empty and the ring's flags say that there is
+    /// something to fetch: completions that did not fit, or work that the thread put off. On a
+    /// ring with IOPOLL it always does, since nobody else polls.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`next`](Self::next).
+    #[inline]
+    pub fn try_next(&mut self) -> io::Result<Option<Completion<C::Extra>>> {
+        if let Some(completion) = self.take() {
+            return Ok(Some(completion));
+        }
+        if !self.must_fetch() {
+            return Ok(None);
+        }
+        let result = self.gate.enter(0, 0, sys::IORING_ENTER_GETEVENTS);
+        if result < 0 {
+            interrupted_or(result)?;
+        }
+        Ok(self.take())
+    }
+
+    /// Looks at the next completion, if there is one, and leaves it in the queue.
+    ///
+    /// Never enters the kernel.
+    #[inline]
+    pub fn peek(&mut self) -> Option<Completion<C::Extra>> {
+        self.tail = self.ring_tail.load(Ordering::Acquire);
+        self.front().map(|(_, completion)| completion)
+    }
+
+    /// Iterates over the completions that are ready, taking them.
+    ///
+    /// The kernel is told once, when the iterator is dropped, that their room is free. What comes
+    /// in meanwhile is left for the next call. Never enters the kernel; so after work that the
+    /// kernel puts off until it is asked, [`wait`](Self::wait) or
+    /// [`submit_and_wait`](crate::SubmissionQueue::submit_and_wait) comes first.
+    #[inline]
+    pub fn completions(&mut self) -> Completions<'_, T, C> {
+        self.tail = self.ring_tail.load(Ordering::Acquire);
+        Completions { queue: self }
+    }
+
+    /// How many completions can be taken without waiting.
+    ///
+    /// Fillers and the second halves of large completions count on a ring of mixed ones.
+    #[inline]
+    pub fn ready(&self) -> u32 {
+        self.ring_tail
+            .load(Ordering::Acquire)
+            .wrapping_sub(self.head)
+    }
+
+    /// Waits until `n` completions are ready, and returns how many are.
+    ///
+    /// More than the queue has room for are never ready at once, so `n` is cut to
+    /// [`capacity`](Self::capacity). With 0 it fetches what the kernel has put off and returns.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`next`](Self::next).
+    #[inline]
+    pub fn wait(&mut self, n: u32) -> io::Result<u32> {
+        self.wait_with(&Wait::for_completions(n))
+            .map(|waited| waited.ready)
+    }
+
+    /// Waits as `wait` says: for how many completions, until when, with which signals blocked.
+    ///
+    /// Running out of time is not an error.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`next`](Self::next).
+    pub fn wait_with(&mut self, wait: &Wait<'_>) -> io::Result<Waited> {
+        self.publish_head();
+        Ok(wait::wait(&self.ring, 0, wait)?)
+    }
+
+    /// How many completions the queue has room for.
+    #[inline]
+    pub fn capacity(&self) -> u32 {
+        self.mask + 1
+    }
+
+    /// Whether the kernel holds completions that did not fit into the queue.
+    ///
+    /// They are not lost, and taking completions fetches them. Since Linux 5.8.
+    ///
+    /// C: `io_uring_cq_has_overflow`.
+    #[inline]
+    pub fn has_overflowed(&self) -> bool {
+        self.sq_flags.load(Ordering::Relaxed) & sys::IORING_SQ_CQ_OVERFLOW != 0
+    }
+
+    /// How many completions were lost for want of room or memory.
+    ///
+    /// With [`Features::NODROP`] that takes a kernel out of memory.
+    #[inline]
+    pub fn lost(&self) -> u32 {
+        self.ring.cq_overflow().load(Ordering::Relaxed)
+    }
+
+    /// What the kernel said of itself when the ring was made.
+    #[inline]
+    pub fn features(&self) -> Features {
+        self.ring.features()
+    }
+
+    /// The flags that the ring was made with, those among them that were added for it.
+    #[inline]
+    pub fn setup_flags(&self) -> SetupFlags {
+        self.ring.flags()
+    }
+
+    pub(crate) fn ring(&self) -> &Arc<Ring> {
+        &self.ring
+    }
+
+    /// Whether an empty queue may be filled by entering the kernel.
+    #[inline]
+    fn must_fetch(&self) -> bool {
+        const FETCH: u32 = sys::IORING_SQ_CQ_OVERFLOW | sys::IORING_SQ_TASKRUN;
+        self.polled || self.sq_flags.load(Ordering::Relaxed) & FETCH != 0
+    }
+
+    /// Takes one completion, and tells the kernel.
+    #[inline]
+    fn take(&mut self) -> Option<Completion<C::Extra>> {
+        if self.head == self.tail {
+            self.tail = self.ring_tail.load(Ordering::Acquire);
+            if self.head == self.tail {
+                // The room of what a forgotten iterator took is still to be given back, or the
+                // kernel would take the queue for filled.
+                self.publish_head();
+                return None;
+            }
+        }
+        let completion = self.advance()?;
+        self.publish_head();
+        Some(completion)
+    }
+
+    /// The completion at the head, and how many slots it takes.
+    #[inline]
+    fn front(&mut self) -> Option<(u32, Completion<C::Extra>)> {
+        loop {
+            let ready = self.tail.wrapping_sub(self.head);
+            if ready == 0 {
+                return None;
+            }
+            let index = self.head & self.mask;
+            let contiguous = ready.min(self.mask + 1 - index);
+            // SAFETY: the index is masked to the size of the array, which `ring` keeps mapped.
+            let slot = unsafe { slot(self.cqes, index, C::SHIFT) };
+            // SAFETY: the slots from head to tail are published: the tail was loaded with acquire,
+            // and the kernel does not reuse them before the ring's head, which is never ahead of
+            // ours, has passed them. `contiguous` of them lie before the array's end.
+            let (slots, completion) = unsafe { C::read(slot, contiguous) };
+            if let Some(completion) = completion {
+                return Some((slots, completion));
+            }
+            self.head = self.head.wrapping_add(slots);
+            self.publish_head();
+        }
+    }
+
+    /// Takes the completion at the head without telling the kernel.
+    #[inline]
+    fn advance(&mut self) -> Option<Completion<C::Extra>> {
+        let (slots, completion) = self.front()?;
+        self.head = self.head.wrapping_add(slots);
+        Some(completion)
+    }
+
+    /// Gives the room of all that was taken back to the kernel.
+    #[inline]
+    fn publish_head(&self) {
+        // Release: what was read of the completions was read before.
+        self.ring_head.store(self.head, Ordering::Release);
+    }
+}
+
+impl<T: Threads, C: CqeSize> fmt::Debug for CompletionQueue<T, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CompletionQueue")
+            .field("capacity", &self.capacity())
+            .field("ready", &self.ready())
+            .field("overflowed", &self.has_overflowed())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Nothing if the call was only interrupted by a signal, otherwise the error.
+#[cold]
+fn interrupted_or(result: i32) -> io::Result<()> {
+    match result.wrapping_neg() {
+        libc::EINTR => Ok(()),
+        errno => Err(io::Error::from_raw_os_error(errno)),
+    }
+}
+
+/// Takes the completions that were ready when it was made.
+///
+/// From [`CompletionQueue::completions`]. Dropping it early, in a panic too, leaves the rest in the
+/// queue. Forgetting it leaves the rest as well; the room of those taken is then given back only
+/// when the queue is next asked for completions, and waits until then count them as ready.
+#[derive(Debug)]
+#[must_use = "an iterator takes completions only as it is advanced"]
+pub struct Completions<'q, T: Threads = AnyThread, C: CqeSize = Cqe16> {
+    queue: &'q mut CompletionQueue<T, C>,
+}
+
+impl<T: Threads, C: CqeSize> Iterator for Completions<'_, T, C> {
+    type Item = Completion<C::Extra>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.queue.advance()
+    }
+
+    #[inline]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let most = self.queue.tail.wrapping_sub(self.queue.head) as usize;
+        (if C::ONE_SLOT_EACH { most } else { 0 }, Some(most))
+    }
+}
+
+impl<T: Threads, C: CqeSize> std::iter::FusedIterator for Completions<'_, T, C> {}
+
+impl<T: Threads, C: CqeSize> Drop for Completions<'_, T, C> {
+    #[inline]
+    fn drop(&mut self) {
+        self.queue.publish_head();
+    }
+}

@@ -1,0 +1,123 @@
+//! Every operation that io_uring can carry out, as plain structs.
+//!
+//! An operation is a value: its fields are the arguments of the system call that it stands for, in
+//! the order and under the names of liburing's `io_uring_prep_*` functions. Pushing it writes a
+//! submission queue entry; the value itself may then be dropped. What it *points to* may not: each
+//! operation's page says under *Safety* what must stay valid, and for how long.
+//!
+//! | family | operations |
+//! | --- | --- |
+//! | nothing | [`Nop`] |
+//! | reading | [`Read`], [`Readv`], [`ReadFixed`] |
+//! | writing | [`Write`], [`Writev`], [`WriteFixed`] |
+//! | files | [`Openat`], [`Close`], [`Fsync`], [`Fallocate`], [`Ftruncate`], [`Statx`] |
+//! | paths | [`Unlinkat`], [`Mkdirat`], [`Renameat`] |
+//! | sockets | [`Socket`], [`Bind`], [`Listen`], [`Shutdown`] |
+//! | connecting | [`Accept`], [`AcceptMulti`], [`Connect`] |
+//! | sending | [`Send`], [`SendZc`] |
+//! | receiving | [`Recv`], [`RecvMulti`] |
+//! | readiness | [`PollAdd`], [`PollRemove`] |
+//! | time | [`Timeout`], [`TimeoutRemove`], [`LinkTimeout`] |
+//! | control | [`Cancel`], [`MsgRing`], [`ProvideBuffers`] |
+//!
+//! # What all operations share
+//!
+//! * The *result* is what [`Completion::result`](crate::Completion::result) holds.
+//! * Any operation can complete with `EINVAL` on a kernel that is older than the version its page
+//!   names, and with `ECANCELED` when it was cancelled or an earlier part of its chain failed.
+//!   [`Probe`](crate::Probe) tells beforehand what the kernel knows.
+//! * A ring with IOPOLL takes reads and writes of files and little else: other operations complete
+//!   with `EINVAL` there.
+//! * A descriptor field takes an index into the registered files instead, when the entry is pushed
+//!   with [`SqeFlags::FIXED_FILE`]; all but those for directories and that of [`Close`].
+//! * Operations run in no particular order, two on one file included, unless they are linked or
+//!   drained.
+//!
+//! # Memory
+//!
+//! * *Argument memory* is what an operation reads its arguments from: a path, a time, an address,
+//!   an array of `iovec`. It must stay valid and unchanged until the entry has been submitted, and
+//!   on a kernel without [`Features::SUBMIT_STABLE`](crate::Features::SUBMIT_STABLE) or on a ring
+//!   with SQPOLL until its completion.
+//! * Memory that *data* moves from or to, and memory that *results* are written to, must stay valid
+//!   until the last completion of the operation has been taken from the queue.
+//! * A descriptor must stay open until the entry has been submitted; in a chain, when drained or
+//!   on a ring with SQPOLL, until its completion. From its start an operation holds the file
+//!   itself, and closing the descriptor does not end it.
+//!
+//! Neither dropping the queues nor asking for cancellation ends an operation; only its completion
+//! does.
+//!
+//! # Writing an operation of one's own
+//!
+//! Implement [`Operation`] for a struct, or fill an [`Sqe`] by hand and pass it to
+//! [`SubmissionQueue::push_raw`](crate::SubmissionQueue::push_raw).
+
+#[cfg(doc)]
+use crate::entry::SqeFlags;
+use crate::entry::{LargeSqe, Sqe};
+
+mod buffer;
+mod cancel;
+mod file;
+mod message;
+mod nop;
+mod opcode;
+mod path;
+mod poll;
+mod read;
+mod recv;
+mod send;
+mod socket;
+mod timeout;
+mod write;
+
+pub use buffer::ProvideBuffers;
+pub use cancel::{Cancel, CancelFlags};
+pub use file::{Close, Fallocate, Fsync, FsyncFlags, Ftruncate, Openat, Statx};
+pub use message::{MsgRing, MsgRingFlags};
+pub use nop::Nop;
+pub use opcode::OpCode;
+pub use path::{Mkdirat, Renameat, Unlinkat};
+pub use poll::{PollAdd, PollRemove};
+pub use read::{Read, ReadFixed, Readv};
+pub use recv::{Recv, RecvMulti};
+pub use send::{Send, SendZc};
+pub use socket::{Accept, AcceptMulti, Bind, Connect, Listen, Shutdown, Socket};
+pub use timeout::{LinkTimeout, Timeout, TimeoutFlags, TimeoutRemove, Timespec};
+pub use write::{Write, WriteFixed, Writev};
+
+/// Something that becomes a submission queue entry.
+///
+/// Implementing it is safe, and so is preparing an entry: what an entry makes the kernel do is the
+/// responsibility of whoever pushes it.
+pub trait Operation {
+    /// The code that the entry carries.
+    const OPCODE: OpCode;
+
+    /// Writes the operation into an entry whose code is set and whose other fields are 0.
+    ///
+    /// It leaves the code and the user data alone.
+    fn prepare(&self, sqe: &mut Sqe);
+}
+
+/// An operation that needs an entry of 128 bytes.
+///
+/// It can only be pushed to a ring that has such entries: one made with
+/// [`sqe128`](crate::IoUringParams::sqe128) or [`sqe_mixed`](crate::IoUringParams::sqe_mixed).
+pub trait LargeOperation {
+    /// The code that the entry carries.
+    const OPCODE: OpCode;
+
+    /// Writes the operation into an entry whose code is set and whose other fields are 0.
+    fn prepare(&self, sqe: &mut LargeSqe);
+}
+
+impl<O: Operation> Operation for &O {
+    const OPCODE: OpCode = O::OPCODE;
+
+    #[inline]
+    fn prepare(&self, sqe: &mut Sqe) {
+        (**self).prepare(sqe);
+    }
+}

@@ -1,0 +1,99 @@
+//! Asking for other operations to end.
+
+use std::ffi::c_void;
+use std::ptr;
+
+use bitflags::bitflags;
+
+use super::{OpCode, Operation};
+use crate::entry::Sqe;
+use crate::sys;
+
+bitflags! {
+    /// Which operations [`Cancel`] means.
+    ///
+    /// C: `IORING_ASYNC_CANCEL_*`.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct CancelFlags: u32 {
+        /// All that match, not only the first found.
+        ///
+        /// Since Linux 5.19. C: `IORING_ASYNC_CANCEL_ALL`.
+        const ALL = sys::IORING_ASYNC_CANCEL_ALL;
+        /// Those on one file, whatever their user data.
+        ///
+        /// The descriptor goes into the entry by
+        /// `sqe.read_write(fd, null::<c_void>(), 0, 0)`; if user data is to match as well, follow
+        /// it by `sqe.set_address(user_data)`.
+        ///
+        /// Since Linux 5.19. C: `IORING_ASYNC_CANCEL_FD`.
+        const FD = sys::IORING_ASYNC_CANCEL_FD;
+        /// Every operation of the ring. Not together with [`FD`](Self::FD) or [`OP`](Self::OP).
+        ///
+        /// Since Linux 5.19. C: `IORING_ASYNC_CANCEL_ANY`.
+        const ANY = sys::IORING_ASYNC_CANCEL_ANY;
+        /// Together with [`FD`](Self::FD): the descriptor is an index into the registered files.
+        ///
+        /// Since Linux 6.0. C: `IORING_ASYNC_CANCEL_FD_FIXED`.
+        const FD_FIXED = sys::IORING_ASYNC_CANCEL_FD_FIXED;
+        /// Together with [`FD`](Self::FD) or [`OP`](Self::OP): the user data must match as well.
+        ///
+        /// Since Linux 6.6. C: `IORING_ASYNC_CANCEL_USERDATA`.
+        const USERDATA = sys::IORING_ASYNC_CANCEL_USERDATA;
+        /// Those with one code, whatever their user data.
+        ///
+        /// The code goes into the entry as the length, as described at [`FD`](Self::FD).
+        ///
+        /// Since Linux 6.6. C: `IORING_ASYNC_CANCEL_OP`.
+        const OP = sys::IORING_ASYNC_CANCEL_OP;
+    }
+}
+
+/// Asks for other operations of the same ring to end.
+///
+/// What is asked to end still completes, before or after this: with `ECANCELED` if it was stopped,
+/// with `EINTR` if it was interrupted at work, or as if nothing had been asked. Only that
+/// completion says that the kernel has let go of its memory.
+///
+/// # Result
+///
+/// 0 if the operation was found and stopped. With [`ALL`](CancelFlags::ALL) or
+/// [`ANY`](CancelFlags::ANY), the number of operations found, which may be 0.
+///
+/// # Errors
+///
+/// * `ENOENT` if none was found: it has completed, or was not submitted.
+/// * `EALREADY` if it was found at work. It may end soon, or run to its end: disk I/O does.
+/// * `EBADF` with [`FD`](CancelFlags::FD) if there is no such file.
+/// * `EINVAL` with a combination of flags that is not possible, or one that the kernel does not
+///   know.
+///
+/// # Notes
+///
+/// If several operations share the user data, one of them is meant, without a promise which;
+/// with [`ALL`](CancelFlags::ALL), every one.
+///
+/// Since Linux 5.5. C: `io_uring_prep_cancel64(3)`.
+#[derive(Clone, Copy, Debug)]
+#[doc(alias(
+    "io_uring_prep_cancel64",
+    "io_uring_prep_cancel",
+    "io_uring_prep_cancel_fd",
+    "IORING_OP_ASYNC_CANCEL"
+))]
+pub struct Cancel {
+    /// The user data that the operation was pushed with.
+    pub user_data: u64,
+    /// Which operations are meant; empty for one with this user data.
+    pub flags: CancelFlags,
+}
+
+impl Operation for Cancel {
+    const OPCODE: OpCode = OpCode::ASYNC_CANCEL;
+
+    #[inline]
+    fn prepare(&self, sqe: &mut Sqe) {
+        sqe.read_write(-1, ptr::null::<c_void>(), 0, 0);
+        sqe.set_address(self.user_data);
+        sqe.insert_op_flags(self.flags.bits());
+    }
+}

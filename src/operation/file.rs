@@ -1,0 +1,287 @@
+//! Files: opening, closing, flushing, sizing, looking at.
+
+use std::ffi::{c_char, c_void};
+use std::os::fd::RawFd;
+use std::ptr;
+
+use bitflags::bitflags;
+
+use super::{OpCode, Operation};
+use crate::entry::Sqe;
+use crate::sys;
+
+/// Opens a file, which it may create.
+///
+/// Like `openat(2)`, always with `O_LARGEFILE`.
+///
+/// # Result
+///
+/// The new descriptor, which belongs to the caller. With [`Sqe::set_target`] there is none, and the
+/// result is 0 or the index of the slot.
+///
+/// # Errors
+///
+/// * `EBADF` with [`FIXED_FILE`](crate::SqeFlags::FIXED_FILE): `dfd` cannot be a registered file.
+/// * Those of [`Sqe::set_target`] and of `openat(2)`.
+///
+/// # Cancellation
+///
+/// If the cancellation comes too late, the result is a descriptor, and someone has to close it.
+///
+/// # Safety
+///
+/// * `path` points to a C string, [argument memory](crate::operation#memory).
+/// * `dfd` is a directory that the caller may use, or `AT_FDCWD`.
+///
+/// Since Linux 5.6. C: `io_uring_prep_openat(3)`.
+#[derive(Clone, Copy, Debug)]
+#[doc(alias("io_uring_prep_openat", "IORING_OP_OPENAT"))]
+pub struct Openat {
+    /// The directory that a relative path starts from.
+    pub dfd: RawFd,
+    /// The path.
+    pub path: *const c_char,
+    /// `O_*`, the access mode among them.
+    pub flags: i32,
+    /// The permissions of a file that is created, before the umask.
+    pub mode: libc::mode_t,
+}
+
+impl Operation for Openat {
+    const OPCODE: OpCode = OpCode::OPENAT;
+
+    #[inline]
+    fn prepare(&self, sqe: &mut Sqe) {
+        sqe.read_write(self.dfd, self.path, self.mode, 0);
+        sqe.insert_op_flags(self.flags.cast_unsigned());
+    }
+}
+
+/// Closes a descriptor.
+///
+/// Like `close(2)`. Operations that have started with the descriptor keep the file open until they
+/// complete; closing it does not end them.
+///
+/// # Result
+///
+/// 0.
+///
+/// # Errors
+///
+/// * `EBADF` if there is no such descriptor, if it is a ring's, and with
+///   [`FIXED_FILE`](crate::SqeFlags::FIXED_FILE).
+/// * Those of `close(2)`: the descriptor is gone then, too.
+///
+/// # Cancellation
+///
+/// A cancelled close has not closed anything.
+///
+/// # Notes
+///
+/// To empty a slot of the registered files instead, `fd` is 0 and the slot is named with
+/// [`Sqe::set_target`] (since Linux 5.15).
+///
+/// # Safety
+///
+/// * `fd` belongs to the caller, who gives it up: nothing uses or closes it any more.
+///
+/// Since Linux 5.6. C: `io_uring_prep_close(3)`.
+#[derive(Clone, Copy, Debug)]
+#[doc(alias("io_uring_prep_close", "io_uring_prep_close_direct", "IORING_OP_CLOSE"))]
+pub struct Close {
+    /// The descriptor to close.
+    pub fd: RawFd,
+}
+
+impl Operation for Close {
+    const OPCODE: OpCode = OpCode::CLOSE;
+
+    #[inline]
+    fn prepare(&self, sqe: &mut Sqe) {
+        sqe.read_write(self.fd, ptr::null::<c_void>(), 0, 0);
+    }
+}
+
+bitflags! {
+    /// How much [`Fsync`] flushes.
+    ///
+    /// C: `IORING_FSYNC_*`.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct FsyncFlags: u32 {
+        /// Leaves out metadata that reading the data does not need, as `fdatasync(2)` does.
+        ///
+        /// Since Linux 5.1. C: `IORING_FSYNC_DATASYNC`.
+        const DATASYNC = sys::IORING_FSYNC_DATASYNC;
+    }
+}
+
+/// Flushes a file's data and metadata to its storage device.
+///
+/// Like `fsync(2)`, or `fdatasync(2)` with [`FsyncFlags::DATASYNC`].
+///
+/// # Result
+///
+/// 0.
+///
+/// # Errors
+///
+/// * Those of `fsync(2)`.
+///
+/// # Notes
+///
+/// Only what has been written when it starts is flushed. Writes that are in flight are not waited
+/// for: link them before it, or push it with [`IO_DRAIN`](crate::SqeFlags::IO_DRAIN).
+///
+/// It flushes the whole file. The range of `len` bytes at `offset` is flushed after
+/// `sqe.read_write(fd, null::<c_void>(), len, offset)`.
+///
+/// # Safety
+///
+/// * `fd` is a descriptor that the caller may use.
+///
+/// Since Linux 5.1. C: `io_uring_prep_fsync(3)`.
+#[derive(Clone, Copy, Debug)]
+#[doc(alias("io_uring_prep_fsync", "IORING_OP_FSYNC", "fdatasync"))]
+pub struct Fsync {
+    /// The file to flush.
+    pub fd: RawFd,
+    /// How much of it.
+    pub fsync_flags: FsyncFlags,
+}
+
+impl Operation for Fsync {
+    const OPCODE: OpCode = OpCode::FSYNC;
+
+    #[inline]
+    fn prepare(&self, sqe: &mut Sqe) {
+        sqe.read_write(self.fd, ptr::null::<c_void>(), 0, 0);
+        sqe.insert_op_flags(self.fsync_flags.bits());
+    }
+}
+
+/// Allocates, zeroes or removes space of a file.
+///
+/// Like `fallocate(2)`.
+///
+/// # Result
+///
+/// 0.
+///
+/// # Errors
+///
+/// * `EINVAL` if `len` is 0, or if `offset` or `len` is above `i64::MAX`.
+/// * `EOPNOTSUPP` if the file system does not have the mode.
+/// * Those of `fallocate(2)`.
+///
+/// # Safety
+///
+/// * `fd` is a descriptor that the caller may write to.
+///
+/// Since Linux 5.6. C: `io_uring_prep_fallocate(3)`.
+#[derive(Clone, Copy, Debug)]
+#[doc(alias("io_uring_prep_fallocate", "IORING_OP_FALLOCATE"))]
+pub struct Fallocate {
+    /// The file.
+    pub fd: RawFd,
+    /// `FALLOC_FL_*`, or 0 to allocate.
+    pub mode: i32,
+    /// Where the range starts, in bytes.
+    pub offset: u64,
+    /// The length of the range in bytes.
+    pub len: u64,
+}
+
+impl Operation for Fallocate {
+    const OPCODE: OpCode = OpCode::FALLOCATE;
+
+    #[inline]
+    fn prepare(&self, sqe: &mut Sqe) {
+        let mode = self.mode.cast_unsigned();
+        sqe.read_write(self.fd, ptr::null::<c_void>(), mode, self.offset);
+        sqe.set_address(self.len);
+    }
+}
+
+/// Sets the length of a file.
+///
+/// Like `ftruncate(2)`.
+///
+/// # Result
+///
+/// 0.
+///
+/// # Errors
+///
+/// * `EINVAL` if `len` is negative, or the file is not open for writing.
+/// * Those of `ftruncate(2)`.
+///
+/// # Safety
+///
+/// * `fd` is a descriptor that the caller may write to.
+///
+/// Since Linux 6.9. C: `io_uring_prep_ftruncate(3)`.
+#[derive(Clone, Copy, Debug)]
+#[doc(alias("io_uring_prep_ftruncate", "IORING_OP_FTRUNCATE"))]
+pub struct Ftruncate {
+    /// The file.
+    pub fd: RawFd,
+    /// Its new length in bytes.
+    pub len: i64,
+}
+
+impl Operation for Ftruncate {
+    const OPCODE: OpCode = OpCode::FTRUNCATE;
+
+    #[inline]
+    fn prepare(&self, sqe: &mut Sqe) {
+        sqe.read_write(self.fd, ptr::null::<c_void>(), 0, self.len.cast_unsigned());
+    }
+}
+
+/// Tells a file's size, times, owner and other properties.
+///
+/// Like `statx(2)`.
+///
+/// # Result
+///
+/// 0; the answer is in `statxbuf`, and its `stx_mask` says which fields are filled.
+///
+/// # Errors
+///
+/// * `EBADF` with [`FIXED_FILE`](crate::SqeFlags::FIXED_FILE): `dfd` cannot be a registered file.
+/// * `EFAULT` if the path or the buffer is not mapped.
+/// * Those of `statx(2)`.
+///
+/// # Safety
+///
+/// * `path` points to a C string that stays valid until the completion: unlike other operations,
+///   this one reads its path as late as that on kernels before 5.18.
+/// * `statxbuf` points to memory that is valid for writes, and that nothing else reads or writes,
+///   until the completion.
+/// * `dfd` is a directory that the caller may use, or with `AT_EMPTY_PATH` any file, or `AT_FDCWD`.
+///
+/// Since Linux 5.6. C: `io_uring_prep_statx(3)`.
+#[derive(Clone, Copy, Debug)]
+#[doc(alias("io_uring_prep_statx", "IORING_OP_STATX"))]
+pub struct Statx {
+    /// The directory that a relative path starts from.
+    pub dfd: RawFd,
+    /// The path.
+    pub path: *const c_char,
+    /// `AT_*`.
+    pub flags: i32,
+    /// `STATX_*`: the fields that are wanted.
+    pub mask: u32,
+    /// Where the answer goes.
+    pub statxbuf: *mut libc::statx,
+}
+
+impl Operation for Statx {
+    const OPCODE: OpCode = OpCode::STATX;
+
+    #[inline]
+    fn prepare(&self, sqe: &mut Sqe) {
+        sqe.read_write(self.dfd, self.path, self.mask, self.statxbuf as u64);
+        sqe.insert_op_flags(self.flags.cast_unsigned());
+    }
+}

@@ -1,0 +1,129 @@
+//! Receiving: once, and again and again.
+
+use std::ffi::c_void;
+use std::os::fd::RawFd;
+
+use super::{OpCode, Operation};
+use crate::entry::{RecvSendFlags, Sqe};
+
+/// Receives from a socket.
+///
+/// Like `recv(2)`, but waits for data even if the socket is `O_NONBLOCK`; `MSG_DONTWAIT` does not
+/// wait.
+///
+/// # Result
+///
+/// The number of bytes received, which may be less than `len`; with `MSG_WAITALL` less only after
+/// an error, a cancellation or the end (since Linux 5.19). 0 when a stream's peer has ended it, or
+/// for an empty datagram.
+/// [`SOCK_NONEMPTY`](crate::CompletionFlags::SOCK_NONEMPTY) tells that there is more to receive.
+///
+/// # Errors
+///
+/// * `EAGAIN` with `MSG_DONTWAIT` if nothing is there.
+/// * `ENOBUFS` if a buffer group was selected and is empty.
+/// * `ECONNRESET` if the peer has reset the connection.
+/// * Those of `recv(2)`.
+///
+/// # Cancellation
+///
+/// Loses nothing: a cancelled receive has taken nothing from the socket; with `MSG_WAITALL`, if
+/// something had come, that is the result. If the cancellation comes too late, the result is data
+/// like any other.
+///
+/// # Notes
+///
+/// In a chain a short receive counts as a failure only with `MSG_WAITALL`.
+/// [`RecvSendFlags`] are added with [`Sqe::insert_recv_send_flags`].
+///
+/// # Safety
+///
+/// * `buf` points to `len` bytes that are valid for writes, and that nothing else reads or writes,
+///   until the completion. With a buffer group selected it is not used.
+/// * `sockfd` is a socket that the caller may use.
+///
+/// Since Linux 5.6. C: `io_uring_prep_recv(3)`.
+#[derive(Clone, Copy, Debug)]
+#[doc(alias("io_uring_prep_recv", "IORING_OP_RECV"))]
+pub struct Recv {
+    /// The socket.
+    pub sockfd: RawFd,
+    /// Where the bytes go.
+    pub buf: *mut c_void,
+    /// How many bytes to receive at the most.
+    pub len: u32,
+    /// `MSG_*`.
+    pub flags: i32,
+}
+
+impl Operation for Recv {
+    const OPCODE: OpCode = OpCode::RECV;
+
+    #[inline]
+    fn prepare(&self, sqe: &mut Sqe) {
+        sqe.read_write(self.sockfd, self.buf, self.len, 0);
+        sqe.insert_op_flags(self.flags.cast_unsigned());
+    }
+}
+
+/// Receives from a socket again and again, each time into a buffer of a group.
+///
+/// Like [`Recv`] in a loop that ends with the data or the buffers. It must be pushed with a buffer
+/// group: `push_with(&op, user_data, |sqe| sqe.select_buffer(group))`.
+///
+/// # Result
+///
+/// One completion for each piece of data: its result is the number of bytes, and
+/// [`Completion::buffer_id`](crate::Completion::buffer_id) the buffer that they are in, which
+/// belongs to the caller until it is provided anew. As long as
+/// [`Completion::more`](crate::Completion::more) holds, more will come.
+///
+/// The first completion for which it does not is the last: 0 without a buffer when the peer has
+/// ended the stream, or for an empty datagram; an error; or data like any other if the kernel had
+/// to stop, as when the completion queue is full. To go on, push it again.
+///
+/// # Errors
+///
+/// * `EINVAL` without a buffer group, with `MSG_WAITALL`, and on older kernels if `len` is not 0.
+/// * `ENOBUFS` if the group has no buffer left. It ends the operation and loses no data: provide
+///   buffers and push it again.
+/// * Those of [`Recv`]; each of them ends it.
+///
+/// # Cancellation
+///
+/// Data may come in until the last completion, whose result is `ECANCELED`.
+///
+/// # Safety
+///
+/// * The buffers of the group, not `buf`, are written: they fulfil the conditions under which they
+///   were provided.
+/// * `sockfd` is a socket that the caller may use.
+///
+/// Since Linux 6.0. C: `io_uring_prep_recv_multishot(3)`.
+#[derive(Clone, Copy, Debug)]
+#[doc(alias(
+    "io_uring_prep_recv_multishot",
+    "IORING_OP_RECV",
+    "IORING_RECV_MULTISHOT"
+))]
+pub struct RecvMulti {
+    /// The socket.
+    pub sockfd: RawFd,
+    /// Null.
+    pub buf: *mut c_void,
+    /// 0 for whole buffers; on newer kernels the most that a completion may bring.
+    pub len: u32,
+    /// `MSG_*`.
+    pub flags: i32,
+}
+
+impl Operation for RecvMulti {
+    const OPCODE: OpCode = OpCode::RECV;
+
+    #[inline]
+    fn prepare(&self, sqe: &mut Sqe) {
+        sqe.read_write(self.sockfd, self.buf, self.len, 0);
+        sqe.insert_op_flags(self.flags.cast_unsigned());
+        sqe.insert_recv_send_flags(RecvSendFlags::RECV_MULTISHOT);
+    }
+}

@@ -1,0 +1,92 @@
+//! What can be registered with a ring: buffers, files, buffer rings, an eventfd.
+//!
+//! Everything here is a method of [`SubmissionQueue`](crate::SubmissionQueue), except for what
+//! concerns completions.
+
+use std::io;
+
+use crate::error::{RegisterCause, RegisterError};
+use crate::kind::{SqeSize, Threads};
+use crate::submission::SubmissionQueue;
+use crate::sys;
+
+mod buffer_ring;
+mod buffers;
+mod eventfd;
+mod files;
+
+pub use buffer_ring::BufferRing;
+pub use buffers::IoVector;
+
+/// Turns the result of one of liburing's registering functions into ours.
+///
+/// `needs` tells what the kernel can be missing when it just says `EINVAL`.
+pub(crate) fn check(
+    result: i32,
+    action: &'static str,
+    needs: &'static str,
+) -> Result<u32, RegisterError> {
+    u32::try_from(result).map_err(|_| {
+        let errno = -result;
+        let cause = match errno {
+            libc::EBUSY | libc::EEXIST if action.starts_with("register") => {
+                RegisterCause::AlreadyRegistered
+            }
+            libc::EEXIST => RegisterCause::WrongThread,
+            libc::ENXIO | libc::ENOENT => RegisterCause::NotRegistered,
+            libc::EBADF => RegisterCause::BadDescriptor,
+            libc::EFAULT | libc::EOVERFLOW => RegisterCause::BadMemory,
+            libc::EACCES | libc::EBADFD => RegisterCause::NotAllowed,
+            libc::EINVAL => RegisterCause::Refused { needs },
+            _ => RegisterCause::Other { errno },
+        };
+        RegisterError {
+            action,
+            errno,
+            cause,
+        }
+    })
+}
+
+/// The soft limit of a resource, or as much as there can be if it is unlimited.
+#[allow(
+    clippy::useless_conversion,
+    reason = "some C libraries count limits in 32 bits"
+)]
+pub(crate) fn limit(resource: libc::__rlimit_resource_t) -> u64 {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the pointer is to a value of the right type.
+    match unsafe { libc::getrlimit(resource, &raw mut limit) } {
+        0 => limit.rlim_cur.into(),
+        _ => u64::MAX,
+    }
+}
+
+impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
+    /// Enables a ring that was made with [`r_disabled`](crate::IoUringParams::r_disabled).
+    ///
+    /// Since Linux 5.10. C: `io_uring_enable_rings(3)`.
+    ///
+    /// # Errors
+    ///
+    /// [`RegisterCause::NotAllowed`] if it is enabled.
+    pub fn enable(&mut self) -> Result<(), RegisterError> {
+        // SAFETY: the ring is set up.
+        let result = unsafe { sys::io_uring_enable_rings(self.ring().as_mut_ptr()) };
+        check(result, "enable the ring", "Linux 5.10").map(drop)
+    }
+
+    /// Asks the kernel which operations it has.
+    ///
+    /// Since Linux 5.6. C: `io_uring_register_probe(3)`.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` on an older kernel.
+    pub fn probe(&mut self) -> io::Result<crate::Probe> {
+        crate::Probe::of(self.ring())
+    }
+}

@@ -1,0 +1,123 @@
+//! Registered files: descriptors that the ring holds itself, named by their index.
+
+use std::os::fd::RawFd;
+
+use super::{check, limit};
+use crate::error::{RegisterCause, RegisterError};
+use crate::kind::{SqeSize, Threads};
+use crate::submission::SubmissionQueue;
+use crate::sys;
+
+/// The table may not have more places than the process may have descriptors.
+fn explain_limit(error: RegisterError) -> RegisterError {
+    if error.errno != libc::EMFILE {
+        return error;
+    }
+    let cause = RegisterCause::DescriptorLimit {
+        limit: limit(libc::RLIMIT_NOFILE),
+    };
+    RegisterError { cause, ..error }
+}
+
+/// A number of descriptors as the kernel takes it. What does not fit is too many anyway.
+fn count(fds: &[RawFd]) -> u32 {
+    u32::try_from(fds.len()).unwrap_or(u32::MAX)
+}
+
+impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
+    /// Registers open files, which operations then name by their index when they are pushed with
+    /// [`SqeFlags::FIXED_FILE`](crate::SqeFlags::FIXED_FILE).
+    ///
+    /// The ring takes a reference of its own to each file: the descriptors may be closed
+    /// afterwards. A place with -1 stays empty.
+    ///
+    /// The function is safe because nothing is done with the files here; pushing an operation that
+    /// names one is not.
+    ///
+    /// Since Linux 5.1, with empty places since 5.5. C: `io_uring_register_files(3)`.
+    ///
+    /// # Errors
+    ///
+    /// * [`RegisterCause::AlreadyRegistered`] until they are unregistered.
+    /// * [`RegisterCause::BadDescriptor`] if one is not open, or is a ring's.
+    /// * [`RegisterCause::DescriptorLimit`] if there are more than `RLIMIT_NOFILE` allows.
+    pub fn register_files(&mut self, fds: &[RawFd]) -> Result<(), RegisterError> {
+        // SAFETY: the kernel copies the array, whose length is given.
+        let result = unsafe {
+            sys::io_uring_register_files(self.ring().as_mut_ptr(), fds.as_ptr(), count(fds))
+        };
+        check(result, "register files", "at least one place")
+            .map(drop)
+            .map_err(explain_limit)
+    }
+
+    /// Registers a table with room for `n` files, all of them missing.
+    ///
+    /// Since Linux 5.19. C: `io_uring_register_files_sparse(3)`.
+    ///
+    /// # Errors
+    ///
+    /// * [`RegisterCause::AlreadyRegistered`] until they are unregistered.
+    /// * [`RegisterCause::DescriptorLimit`] if there are more than `RLIMIT_NOFILE` allows.
+    pub fn register_files_sparse(&mut self, n: u32) -> Result<(), RegisterError> {
+        // SAFETY: the ring is set up.
+        let result = unsafe { sys::io_uring_register_files_sparse(self.ring().as_mut_ptr(), n) };
+        check(
+            result,
+            "register a table of files",
+            "Linux 5.19, and at least one place",
+        )
+        .map(drop)
+        .map_err(explain_limit)
+    }
+
+    /// Replaces registered files from the index `offset` on, and returns how many.
+    ///
+    /// -1 empties a place, and -2 (`IORING_REGISTER_FILES_SKIP`) leaves it as it is. Operations
+    /// that are under way keep the file that they started with.
+    ///
+    /// If one descriptor is not open, those before it have been replaced; the result is how many.
+    ///
+    /// Since Linux 5.5. C: `io_uring_register_files_update(3)`.
+    ///
+    /// # Errors
+    ///
+    /// * [`RegisterCause::NotRegistered`] without a table.
+    /// * [`RegisterCause::BadDescriptor`] if the first is not open.
+    /// * [`RegisterCause::Refused`] outside the table.
+    pub fn register_files_update(
+        &mut self,
+        offset: u32,
+        fds: &[RawFd],
+    ) -> Result<u32, RegisterError> {
+        // SAFETY: the kernel copies the array, whose length is given.
+        let result = unsafe {
+            sys::io_uring_register_files_update(
+                self.ring().as_mut_ptr(),
+                offset,
+                fds.as_ptr(),
+                count(fds),
+            )
+        };
+        check(
+            result,
+            "update registered files",
+            "Linux 5.5, and places within the table",
+        )
+    }
+
+    /// Takes all registered files back. The ring closes those that nobody else has open.
+    ///
+    /// Operations that name one and are under way go on using it.
+    ///
+    /// Since Linux 5.1. C: `io_uring_unregister_files(3)`.
+    ///
+    /// # Errors
+    ///
+    /// [`RegisterCause::NotRegistered`] if there are none.
+    pub fn unregister_files(&mut self) -> Result<(), RegisterError> {
+        // SAFETY: the ring is set up.
+        let result = unsafe { sys::io_uring_unregister_files(self.ring().as_mut_ptr()) };
+        check(result, "unregister files", "Linux 5.1").map(drop)
+    }
+}

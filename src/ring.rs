@@ -1,0 +1,463 @@
+//! The ring itself: its life, and the ring for one thread.
+
+use std::cell::UnsafeCell;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::process;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::completion::{Completion, CompletionQueue, Completions};
+use crate::enter::Gate;
+use crate::entry::{Sqe, SqeFlags};
+use crate::error::{QueueFull, SetupError, SubmitError};
+use crate::features::Features;
+use crate::kind::{AnyThread, Cqe16, CqeSize, OneThread, Sqe64, SqeSize, Threads};
+use crate::operation::Operation;
+use crate::params::{IoUringParams, SetupFlags};
+use crate::submission::SubmissionQueue;
+use crate::sys;
+
+/// A 32-bit word of the memory that a ring shares with the kernel.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Word(*const AtomicU32);
+
+impl Word {
+    /// # Safety
+    ///
+    /// The word lies in the shared memory of a ring that outlives this value.
+    unsafe fn new(word: *mut u32) -> Self {
+        Self(word.cast())
+    }
+
+    #[inline]
+    pub(crate) fn load(self, ordering: Ordering) -> u32 {
+        // SAFETY: `new` was promised that the word stays mapped, and both sides use it atomically.
+        unsafe { &*self.0 }.load(ordering)
+    }
+
+    #[inline]
+    pub(crate) fn store(self, value: u32, ordering: Ordering) {
+        // SAFETY: as for `load`.
+        unsafe { &*self.0 }.store(value, ordering);
+    }
+}
+
+/// A ring that liburing has set up. Both queues hold it, and the last to go closes it.
+#[derive(Debug)]
+pub(crate) struct Ring {
+    raw: UnsafeCell<sys::io_uring>,
+    /// The process that made it.
+    owner: u32,
+    flags: SetupFlags,
+    features: Features,
+}
+
+// SAFETY: the structure is written when the ring is made and when it is closed, while only one
+// owner exists. In between it is read, here and by liburing's functions, which all go straight on
+// to a system call; and the kernel locks the ring for each of those.
+unsafe impl Send for Ring {}
+// SAFETY: as above.
+unsafe impl Sync for Ring {}
+
+impl Ring {
+    /// Makes a ring with liburing.
+    ///
+    /// With `one_thread` it also registers the ring's descriptor with the calling thread, if the
+    /// kernel can and there is room; so nothing of the ring may then be used on another thread.
+    pub(crate) fn create(
+        entries: u32,
+        params: &mut sys::io_uring_params,
+        one_thread: bool,
+    ) -> Result<Self, i32> {
+        // SAFETY: the structure is made of integers and pointers, for which zero is a value.
+        let mut raw: sys::io_uring = unsafe { std::mem::zeroed() };
+        // SAFETY: both structures are valid for writes; nothing else refers to them.
+        let result = unsafe { sys::io_uring_queue_init_params(entries, &raw mut raw, params) };
+        if result < 0 {
+            return Err(-result);
+        }
+        let ring = Self {
+            flags: SetupFlags::from_bits_retain(raw.flags),
+            features: Features::from_bits_retain(raw.features),
+            owner: process::id(),
+            raw: UnsafeCell::new(raw),
+        };
+        if !ring.flags.contains(SetupFlags::NO_MMAP) {
+            // A child process would otherwise share the queues with its parent.
+            // SAFETY: the ring is set up, and its mappings are its own.
+            let result = unsafe { sys::io_uring_ring_dontfork(ring.as_mut_ptr()) };
+            if result < 0 {
+                return Err(-result);
+            }
+        }
+        if one_thread && !ring.flags.contains(SetupFlags::REGISTERED_FD_ONLY) {
+            // A thread has few places for registered rings, and old kernels none: the plain
+            // descriptor does as well.
+            // SAFETY: the ring is set up, and this is its only owner.
+            let _ = unsafe { sys::io_uring_register_ring_fd(ring.as_mut_ptr()) };
+        }
+        Ok(ring)
+    }
+
+    /// What liburing's functions take. They change nothing in it that a queue reads.
+    pub(crate) fn as_mut_ptr(&self) -> *mut sys::io_uring {
+        self.raw.get()
+    }
+
+    pub(crate) fn raw(&self) -> &sys::io_uring {
+        // SAFETY: written only while there is one owner, see the reasons for `Sync`.
+        unsafe { &*self.raw.get() }
+    }
+
+    pub(crate) fn gate(&self) -> Gate {
+        Gate::of(self.raw())
+    }
+
+    pub(crate) fn flags(&self) -> SetupFlags {
+        self.flags
+    }
+
+    pub(crate) fn features(&self) -> Features {
+        self.features
+    }
+
+    pub(crate) fn cq_entries(&self) -> u32 {
+        self.raw().cq.ring_entries
+    }
+
+    /// The ring's descriptor, which a ring made with `registered_fd_only` does not have.
+    pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
+        let fd = self.raw().ring_fd;
+        // SAFETY: the descriptor is the ring's own and is closed with it.
+        (fd >= 0).then(|| unsafe { BorrowedFd::borrow_raw(fd) })
+    }
+
+    /// The completion queue's flags, which kernels before 5.8 do not have.
+    pub(crate) fn cq_flags(&self) -> Option<Word> {
+        let word = self.raw().cq.kflags;
+        // SAFETY: as for the other words.
+        (!word.is_null()).then(|| unsafe { Word::new(word) })
+    }
+
+    /// How many completions the kernel counts as ready.
+    pub(crate) fn ready(&self) -> u32 {
+        let tail = self.cq_tail().load(Ordering::Acquire);
+        tail.wrapping_sub(self.cq_head().load(Ordering::Relaxed))
+    }
+}
+
+/// The words that the ring shares with the kernel.
+macro_rules! words {
+    ($($name:ident: $queue:ident.$word:ident;)+) => {
+        impl Ring {
+            $(
+                #[inline]
+                pub(crate) fn $name(&self) -> Word {
+                    // SAFETY: liburing found the word in the ring's mapping, which lasts as long as
+                    // the ring; the queues that keep the value also keep the ring.
+                    unsafe { Word::new(self.raw().$queue.$word) }
+                }
+            )+
+        }
+    };
+}
+
+words! {
+    sq_head: sq.khead;
+    sq_tail: sq.ktail;
+    sq_flags: sq.kflags;
+    sq_dropped: sq.kdropped;
+    cq_head: cq.khead;
+    cq_tail: cq.ktail;
+    cq_overflow: cq.koverflow;
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        if process::id() == self.owner {
+            // SAFETY: the ring is set up and this is its last owner. Operations that are still
+            // being carried out do not use the rings' memory; what else they use, their pusher has
+            // promised to keep.
+            unsafe { sys::io_uring_queue_exit(self.as_mut_ptr()) }
+        } else if let Some(fd) = self.fd() {
+            // A child process has a copy of the descriptor, but not the mappings: whatever lies at
+            // their addresses by now is not ours to unmap.
+            // SAFETY: the descriptor is the ring's own, and nothing uses it after this.
+            drop(unsafe { OwnedFd::from_raw_fd(fd.as_raw_fd()) });
+        }
+    }
+}
+
+/// The two halves of a ring.
+pub type Halves<T = AnyThread, S = Sqe64, C = Cqe16> =
+    (CompletionQueue<T, C>, SubmissionQueue<T, S>);
+
+/// Makes a ring and returns its two halves, each of which can go to a thread of its own.
+///
+/// The submission queue has room for `entries` operations, rounded up to a power of two, and the
+/// completion queue for twice as many. For anything else there is [`IoUring::with_params`].
+///
+/// # Errors
+///
+/// [`SetupError`] tells apart why there can be no ring here.
+pub fn with_capacity(entries: u32) -> Result<Halves, SetupError> {
+    IoUring::with_params(IoUringParams::default().entries(entries))
+}
+
+/// A ring for the thread that makes it, which can do more than one whose halves may part.
+///
+/// It takes the fastest flags that the running kernel accepts: `SINGLE_ISSUER` and `DEFER_TASKRUN`
+/// (Linux 6.1), or `COOP_TASKRUN` (5.19), and it registers its own descriptor with the thread (5.18).
+/// [`builder`](Self::builder) chooses otherwise.
+///
+/// It cannot be sent to another thread:
+///
+/// ```compile_fail,E0277
+/// let ring = lio_uring::IoUring::new(8).unwrap();
+/// std::thread::spawn(move || drop(ring));
+/// ```
+///
+/// nor can its queues, even for a while:
+///
+/// ```compile_fail,E0277
+/// let mut ring = lio_uring::IoUring::new(8).unwrap();
+/// let (_, sq) = ring.queues();
+/// std::thread::scope(|scope| {
+///     scope.spawn(move || sq.submit());
+/// });
+/// ```
+#[derive(Debug)]
+pub struct IoUring<S: SqeSize = Sqe64, C: CqeSize = Cqe16> {
+    sq: SubmissionQueue<OneThread, S>,
+    cq: CompletionQueue<OneThread, C>,
+}
+
+impl IoUring {
+    /// Makes a ring for this thread with the fastest flags that the kernel accepts.
+    ///
+    /// # Errors
+    ///
+    /// [`SetupError`] tells apart why there can be no ring here.
+    pub fn new(entries: u32) -> Result<Self, SetupError> {
+        Self::builder().entries(entries).build()
+    }
+
+    /// Parameters of a ring for this thread; [`build`](IoUringParams::build) makes it.
+    pub fn builder() -> IoUringParams<OneThread> {
+        IoUringParams::one_thread()
+    }
+
+    /// Makes a ring as `params` say and returns its two halves.
+    ///
+    /// They can go to threads of their own, unless the parameters bind the ring to one thread:
+    ///
+    /// ```compile_fail,E0277
+    /// use lio_uring::{IoUring, IoUringParams};
+    ///
+    /// let params = IoUringParams::default().single_issuer();
+    /// let (mut cq, mut sq) = IoUring::with_params(params).unwrap();
+    /// std::thread::spawn(move || sq.submit());
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`SetupError`] tells apart why there can be no ring here.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "so a ring is made in one expression"
+    )]
+    pub fn with_params<T: Threads, S: SqeSize, C: CqeSize>(
+        params: IoUringParams<T, S, C>,
+    ) -> Result<Halves<T, S, C>, SetupError> {
+        params.halves()
+    }
+}
+
+/// Makes the halves of a ring.
+///
+/// # Safety
+///
+/// The ring is new and its entry sizes are those of `S` and `C`. If something of it belongs to the
+/// calling thread, `T` is [`OneThread`].
+pub(crate) unsafe fn halves<T: Threads, S: SqeSize, C: CqeSize>(ring: Ring) -> Halves<T, S, C> {
+    let ring = Arc::new(ring);
+    // SAFETY: the caller's promise: the ring is new, so this is its first submission queue.
+    let sq = unsafe { SubmissionQueue::new(Arc::clone(&ring)) };
+    // SAFETY: and this its first completion queue.
+    let cq = unsafe { CompletionQueue::new(ring) };
+    (cq, sq)
+}
+
+impl<S: SqeSize, C: CqeSize> IoUring<S, C> {
+    pub(crate) fn from_halves((cq, sq): Halves<OneThread, S, C>) -> Self {
+        Self { sq, cq }
+    }
+
+    /// Both queues at once, for code that is written for the halves.
+    #[inline]
+    pub fn queues(
+        &mut self,
+    ) -> (
+        &mut CompletionQueue<OneThread, C>,
+        &mut SubmissionQueue<OneThread, S>,
+    ) {
+        (&mut self.cq, &mut self.sq)
+    }
+
+    /// The submission queue, with all that can be pushed, submitted and registered.
+    #[inline]
+    pub fn submission(&mut self) -> &mut SubmissionQueue<OneThread, S> {
+        &mut self.sq
+    }
+
+    /// The completion queue, with all ways to take completions.
+    #[inline]
+    pub fn completion(&mut self) -> &mut CompletionQueue<OneThread, C> {
+        &mut self.cq
+    }
+
+    /// Queues an operation; see [`SubmissionQueue::push`].
+    ///
+    /// # Errors
+    ///
+    /// [`QueueFull`]; nothing was queued.
+    ///
+    /// # Safety
+    ///
+    /// That of [`SubmissionQueue::push`].
+    #[inline]
+    pub unsafe fn push<O: Operation>(
+        &mut self,
+        operation: &O,
+        user_data: u64,
+    ) -> Result<(), QueueFull> {
+        // SAFETY: the caller's promise.
+        unsafe { self.sq.push(operation, user_data) }
+    }
+
+    /// Queues an operation with flags; see [`SubmissionQueue::push_with_flags`].
+    ///
+    /// # Errors
+    ///
+    /// [`QueueFull`]; nothing was queued.
+    ///
+    /// # Safety
+    ///
+    /// That of [`SubmissionQueue::push`].
+    #[inline]
+    pub unsafe fn push_with_flags<O: Operation>(
+        &mut self,
+        operation: &O,
+        user_data: u64,
+        flags: SqeFlags,
+    ) -> Result<(), QueueFull> {
+        // SAFETY: the caller's promise.
+        unsafe { self.sq.push_with_flags(operation, user_data, flags) }
+    }
+
+    /// Queues an operation with further settings; see [`SubmissionQueue::push_with`].
+    ///
+    /// # Errors
+    ///
+    /// [`QueueFull`]; nothing was queued.
+    ///
+    /// # Safety
+    ///
+    /// That of [`SubmissionQueue::push`].
+    #[inline]
+    pub unsafe fn push_with<O: Operation>(
+        &mut self,
+        operation: &O,
+        user_data: u64,
+        settings: impl FnOnce(&mut Sqe),
+    ) -> Result<(), QueueFull> {
+        // SAFETY: the caller's promise.
+        unsafe { self.sq.push_with(operation, user_data, settings) }
+    }
+
+    /// Hands all queued entries to the kernel; see [`SubmissionQueue::submit`].
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError`]; the entries that were not taken are still queued.
+    #[inline]
+    pub fn submit(&mut self) -> Result<u32, SubmitError> {
+        self.sq.submit()
+    }
+
+    /// Hands all queued entries to the kernel and waits until `n` completions are ready; see
+    /// [`SubmissionQueue::submit_and_wait`].
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError`]; the entries that were not taken are still queued.
+    #[inline]
+    pub fn submit_and_wait(&mut self, n: u32) -> Result<u32, SubmitError> {
+        self.sq.submit_and_wait(n)
+    }
+
+    /// Takes the next completion, waiting for it; see [`CompletionQueue::next`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`CompletionQueue::next`].
+    #[inline]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "the name of the completion queue's method"
+    )]
+    pub fn next(&mut self) -> io::Result<Completion<C::Extra>> {
+        self.cq.next()
+    }
+
+    /// Takes the next completion if there is one; see [`CompletionQueue::try_next`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`CompletionQueue::next`].
+    #[inline]
+    pub fn try_next(&mut self) -> io::Result<Option<Completion<C::Extra>>> {
+        self.cq.try_next()
+    }
+
+    /// Iterates over the completions that are ready; see [`CompletionQueue::completions`].
+    #[inline]
+    pub fn completions(&mut self) -> Completions<'_, OneThread, C> {
+        self.cq.completions()
+    }
+
+    /// The ring's descriptor, to be polled for readiness: it is readable when a completion is
+    /// ready. `None` with [`registered_fd_only`](IoUringParams::registered_fd_only).
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.sq.fd()
+    }
+}
+
+impl<S: SqeSize> AsFd for SubmissionQueue<AnyThread, S> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.ring()
+            .fd()
+            .expect("only a ring for one thread can be without a descriptor")
+    }
+}
+
+impl<S: SqeSize> AsRawFd for SubmissionQueue<AnyThread, S> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
+    }
+}
+
+impl<C: CqeSize> AsFd for CompletionQueue<AnyThread, C> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.ring()
+            .fd()
+            .expect("only a ring for one thread can be without a descriptor")
+    }
+}
+
+impl<C: CqeSize> AsRawFd for CompletionQueue<AnyThread, C> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
+    }
+}

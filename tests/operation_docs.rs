@@ -1,0 +1,241 @@
+//! Reads the operations' source as text and checks that each is documented in the same way: an
+//! effect, a result, a version, the name that C programmers look for.
+
+#![cfg(target_os = "linux")]
+
+use std::fs;
+use std::path::Path;
+
+use lio_uring::operation::OpCode;
+
+/// The headings that an operation's documentation may have, in the order in which they come.
+const HEADINGS: [&str; 6] = [
+    "# Result",
+    "# Errors",
+    "# Cancellation",
+    "# Notes",
+    "# Safety",
+    "# Examples",
+];
+
+/// An operation as its file shows it.
+struct Source {
+    name: String,
+    /// `src/operation/read.rs: Read`, for messages.
+    place: String,
+    /// What stands after `OpCode::`.
+    opcode: String,
+    docs: Vec<String>,
+    /// What stands between the documentation and the struct.
+    attributes: String,
+}
+
+fn folder() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Every `impl Operation for ...` and `impl LargeOperation for ...` of `src/operation/*.rs`.
+fn operations() -> Vec<Source> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder().join("operation")).expect("src/operation can be listed") {
+        let path = entry.expect("src/operation can be listed").path();
+        let text = read(&path);
+        let lines: Vec<&str> = text.lines().collect();
+        for (number, line) in lines.iter().enumerate() {
+            let Some(name) = line
+                .strip_prefix("impl Operation for ")
+                .or_else(|| line.strip_prefix("impl LargeOperation for "))
+                .and_then(|rest| rest.strip_suffix(" {"))
+            else {
+                continue;
+            };
+            let place = format!("{}: {name}", path.display());
+            found.push(source(name, &place, &lines, number));
+        }
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    found
+}
+
+/// Collects what belongs to the operation whose `impl` stands in this line.
+fn source(name: &str, place: &str, lines: &[&str], implementation: usize) -> Source {
+    let opcode = lines[implementation..]
+        .iter()
+        .find_map(|line| line.trim().strip_prefix("const OPCODE: OpCode = OpCode::"))
+        .and_then(|rest| rest.strip_suffix(';'))
+        .unwrap_or_else(|| panic!("{place}: no `const OPCODE: OpCode = OpCode::NAME;`"));
+    let declaration = lines
+        .iter()
+        .position(|line| {
+            line.strip_prefix("pub struct ")
+                .and_then(|rest| rest.strip_prefix(name))
+                .is_some_and(|rest| rest.starts_with([' ', ';', '(']))
+        })
+        .unwrap_or_else(|| panic!("{place}: no `pub struct {name}` in the same file"));
+    let above = lines[..declaration]
+        .iter()
+        .rposition(|line| line.is_empty())
+        .unwrap_or(0);
+    let (docs, attributes): (Vec<&str>, Vec<&str>) = lines[above + 1..declaration]
+        .iter()
+        .partition(|line| line.starts_with("///"));
+    Source {
+        name: name.to_owned(),
+        place: place.to_owned(),
+        opcode: opcode.to_owned(),
+        docs: docs
+            .iter()
+            .map(|line| line[3..].trim().to_owned())
+            .collect(),
+        attributes: attributes.join("\n"),
+    }
+}
+
+fn version(text: &str) -> (u32, u32) {
+    text.split_once('.')
+        .and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)))
+        .unwrap_or_else(|| panic!("`{text}` is not a version such as 5.6"))
+}
+
+/// The version and the C function of a last line, if it is one.
+fn last_line(line: &str) -> Option<(&str, &str)> {
+    line.strip_prefix("Since Linux ")?
+        .strip_suffix("(3)`.")?
+        .split_once(". C: `")
+}
+
+#[test]
+fn the_first_line_is_a_sentence() {
+    for operation in operations() {
+        let first = operation.docs.first().map_or("", String::as_str);
+        assert!(
+            first.ends_with('.') && first.starts_with(char::is_uppercase),
+            "{}: the documentation must begin with one line that is a sentence, not `{first}`",
+            operation.place
+        );
+        assert!(
+            operation.docs.get(1).is_some_and(String::is_empty),
+            "{}: the first sentence must fit on one line and stand alone",
+            operation.place
+        );
+    }
+}
+
+#[test]
+fn the_headings_are_known_and_in_order() {
+    for operation in operations() {
+        let headings: Vec<&str> = operation
+            .docs
+            .iter()
+            .map(String::as_str)
+            .filter(|line| line.starts_with('#'))
+            .collect();
+        let mut known = HEADINGS.iter();
+        for heading in &headings {
+            assert!(
+                known.any(|known| known == heading),
+                "{}: `{heading}` is not one of {HEADINGS:?}, or not in that order",
+                operation.place
+            );
+        }
+        assert!(
+            headings.contains(&"# Result"),
+            "{}: no `# Result`",
+            operation.place
+        );
+    }
+}
+
+#[test]
+fn the_last_line_names_the_version_and_the_c_function() {
+    for operation in operations() {
+        let last = operation.docs.last().map_or("", String::as_str);
+        let Some((since, function)) = last_line(last) else {
+            panic!(
+                "{}: the documentation must end with a line like \
+                 `Since Linux 5.6. C: `io_uring_prep_read(3)`.`, not `{last}`",
+                operation.place
+            );
+        };
+        let code = OpCode::ALL
+            .iter()
+            .find(|code| code.name() == Some(operation.opcode.as_str()))
+            .unwrap_or_else(|| panic!("{}: no code {}", operation.place, operation.opcode));
+        let code_since = code.since().expect("every code of the list has a version");
+        assert!(
+            version(since) >= version(code_since),
+            "{}: since Linux {since} cannot be, {code} came with {code_since}",
+            operation.place
+        );
+        for alias in [
+            function.to_owned(),
+            format!("IORING_OP_{}", operation.opcode),
+        ] {
+            assert!(
+                operation.attributes.contains("#[doc(alias(")
+                    && operation.attributes.contains(&format!("\"{alias}\"")),
+                "{}: no `#[doc(alias(\"{alias}\"))]`",
+                operation.place
+            );
+        }
+    }
+}
+
+#[test]
+fn the_first_operation_of_a_code_is_as_old_as_the_code() {
+    for code in OpCode::ALL {
+        let oldest = operations()
+            .iter()
+            .filter(|operation| code.name() == Some(operation.opcode.as_str()))
+            .filter_map(|operation| Some(version(last_line(operation.docs.last()?)?.0)))
+            .min();
+        if let (Some(oldest), Some(since)) = (oldest, code.since()) {
+            assert_eq!(
+                oldest,
+                version(since),
+                "no operation with {code} is as old as the code"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_table_has_every_operation_and_nothing_else() {
+    let module = read(&folder().join("operation.rs"));
+    let table: Vec<&str> = module
+        .lines()
+        .filter(|line| line.starts_with("//! |"))
+        .collect();
+    let operations = operations();
+    for operation in &operations {
+        let link = format!("[`{}`]", operation.name);
+        assert!(
+            table.iter().any(|row| row.contains(&link)),
+            "{}: {link} is missing in the table of src/operation.rs",
+            operation.place
+        );
+    }
+    for name in table.iter().flat_map(|row| row.split("[`").skip(1)) {
+        let name = name.split('`').next().unwrap_or_default();
+        assert!(
+            operations.iter().any(|operation| operation.name == name),
+            "{name} stands in the table of src/operation.rs, but no file of src/operation has \
+             `impl Operation for {name} {{`"
+        );
+    }
+}
+
+#[test]
+fn the_codes_are_in_order() {
+    for (number, code) in OpCode::ALL.iter().enumerate() {
+        assert_eq!(
+            usize::from(code.0),
+            number,
+            "{code} is out of place in OpCode::ALL"
+        );
+    }
+}
