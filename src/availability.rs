@@ -98,7 +98,15 @@ impl SetupError {
             libc::ENXIO | libc::EBADF => SetupCause::NotARing {
                 fd: params.wq_fd.cast_signed(),
             },
+            libc::EINVAL if flags.contains(SetupFlags::ATTACH_WQ) && !is_ring(params.wq_fd) => {
+                SetupCause::NotARing {
+                    fd: params.wq_fd as i32,
+                }
+            }
             libc::EINVAL => refused(flags),
+            libc::EBUSY if flags.contains(SetupFlags::REGISTERED_FD_ONLY) => {
+                SetupCause::RegisteredRingLimit
+            }
             _ => SetupCause::Other { errno },
         };
         Self { errno, cause }
@@ -126,11 +134,25 @@ fn out_of_memory(entries: u32, params: &sys::io_uring_params) -> SetupCause {
         u64::try_from(needed).unwrap_or(0),
         limit(libc::RLIMIT_MEMLOCK),
     );
-    if needed > limit && params.flags & sys::IORING_SETUP_NO_MMAP == 0 {
+    let counts = || !smallest_ring_features().contains(Features::NATIVE_WORKERS);
+    if needed > limit && params.flags & sys::IORING_SETUP_NO_MMAP == 0 && counts() {
         SetupCause::Memlock { needed, limit }
     } else {
         SetupCause::OutOfMemory
     }
+}
+
+/// What the kernel says of itself when it makes the smallest ring; nothing if it cannot even do
+/// that.
+fn smallest_ring_features() -> Features {
+    IoUring::with_params(IoUringParams::default().entries(1))
+        .map_or(Features::empty(), |(cq, _)| cq.features())
+}
+
+/// Whether a descriptor is that of a ring. Where the system does not tell, it is taken for one.
+fn is_ring(fd: u32) -> bool {
+    fs::read_link(format!("/proc/self/fd/{fd}"))
+        .map_or(true, |target| target.as_os_str() == "anon_inode:[io_uring]")
 }
 
 /// What `EINVAL` means for parameters that do not contradict each other. A kernel since 6.18 tells

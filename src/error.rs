@@ -150,9 +150,9 @@ pub enum SetupCause {
     DisabledBySysctl,
     /// The administrator has switched io_uring off for all but a group.
     #[error(
-        "it is switched off for processes without CAP_SYS_ADMIN that are not in the group {group} \
-         (the sysctls kernel.io_uring_disabled and kernel.io_uring_group); join the group, or \
-         have an administrator set kernel.io_uring_disabled to 0"
+        "it is switched off for processes without CAP_SYS_ADMIN that are not in the group {group}, \
+         where -1 is none (the sysctls kernel.io_uring_disabled and kernel.io_uring_group); join \
+         the group, or have an administrator set kernel.io_uring_disabled to 0"
     )]
     NotInGroup {
         /// The group that may, or -1 for none.
@@ -212,7 +212,8 @@ pub enum SetupCause {
     /// The kernel refuses the parameters without saying which.
     #[error(
         "the kernel refuses the flags {flags:?} with these sizes; a flag may be newer than the \
-         kernel, or, with `attach_wq`, not agree with the other ring's"
+         kernel, or, with `attach_wq`, not agree with the other ring's, or the processor given to \
+         `sq_aff` may not be there for this process"
     )]
     Refused {
         /// The flags that were asked for.
@@ -224,6 +225,12 @@ pub enum SetupCause {
         /// The descriptor.
         fd: i32,
     },
+    /// The thread has as many registered rings as it may.
+    #[error(
+        "the thread has all the registered rings that it may; drop one, or make this one without \
+         `registered_fd_only`"
+    )]
+    RegisteredRingLimit,
     /// The ring was made, but an operation did not come back from it as it should.
     #[error(
         "it can be made, but not used; a filter may allow io_uring_setup and not the two other \
@@ -274,17 +281,21 @@ impl From<RegisterError> for io::Error {
 pub enum RegisterCause {
     /// Registered memory counts as locked, and the limit is too low.
     #[error(
-        "{needed} bytes would be locked, in whole pages, and RLIMIT_MEMLOCK allows {limit} for all \
-         that the user has locked; raise it (ulimit -l), or register less"
+        "at least {needed} bytes would be locked, and RLIMIT_MEMLOCK allows {limit} for all that \
+         the user has locked; raise it (ulimit -l), or register less"
     )]
     Memlock {
-        /// The bytes that this registration needs, in whole pages.
+        /// The bytes that this registration needs, in whole pages. It can be more: a page counts
+        /// whole at both ends of a buffer, and so does a huge page.
         needed: u64,
         /// The limit in force.
         limit: u64,
     },
     /// The table would have more places than the process may have descriptors.
-    #[error("the table would be larger than the {limit} descriptors that RLIMIT_NOFILE allows")]
+    #[error(
+        "the table would be larger than the {limit} descriptors that RLIMIT_NOFILE allows, or than \
+         1048576"
+    )]
     DescriptorLimit {
         /// The limit in force.
         limit: u64,
@@ -295,11 +306,11 @@ pub enum RegisterCause {
     /// There is none.
     #[error("nothing of the kind is registered")]
     NotRegistered,
-    /// A descriptor is not open.
-    #[error("a descriptor is not open")]
+    /// A descriptor is not open, or is that of a ring.
+    #[error("a descriptor is not open, or is an io_uring's, which cannot be registered as a file")]
     BadDescriptor,
-    /// An address is not mapped, or a buffer is larger than 1 GiB.
-    #[error("memory is not mapped as it must be, or a buffer is larger than 1 GiB")]
+    /// An address is not mapped for writing, or a buffer is empty or larger than 1 GiB.
+    #[error("memory is not mapped for writing, or a buffer is empty or larger than 1 GiB")]
     BadMemory,
     /// The ring was made for one thread, and this is another.
     #[error("the ring belongs to the thread that made or enabled it, and this is another")]

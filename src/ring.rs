@@ -126,6 +126,13 @@ impl Ring {
         self.raw().cq.ring_entries
     }
 
+    /// The same ring, taken for one of a kernel without these features.
+    #[cfg(test)]
+    pub(crate) fn without(mut self, missing: Features) -> Self {
+        self.features.remove(missing);
+        self
+    }
+
     /// The ring's descriptor, which a ring made with `registered_fd_only` does not have.
     pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
         let fd = self.raw().ring_fd;

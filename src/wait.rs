@@ -1,7 +1,9 @@
 //! Waiting for completions, with everything that can end it.
 
 use std::io;
+use std::os::fd::AsRawFd;
 use std::ptr;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::features::Features;
@@ -130,70 +132,37 @@ impl From<Errno> for io::Error {
     }
 }
 
+/// How much of a signal mask the kernel looks at, in bytes.
+const MASK_SIZE: u32 = 8;
+
 /// Submits `to_submit` published entries and waits, in as many calls as it takes.
 #[cold]
 pub(crate) fn wait(ring: &Ring, to_submit: u32, wait: &Wait<'_>) -> Result<Waited, Errno> {
-    let end = wait.end();
-    let all = wait.completions.min(ring.cq_entries());
-    let kernel_min_wait = ring.features().contains(Features::MIN_TIMEOUT);
-    match wait.least {
-        // An old kernel: all of them for a while first, then one.
-        Some(min_wait) if !kernel_min_wait && all > 1 => {
-            let first_end = Instant::now()
-                .checked_add(min_wait)
-                .map(|first| end.map_or(first, |end| first.min(end)));
-            let mut first = Waiting {
-                ring,
-                wait,
-                all,
-                min_wait: None,
-                end: first_end,
-                to_submit,
-            };
-            let waited = first.run()?;
-            if waited.ready > 0 || waited.interrupted {
-                return Ok(Waited {
-                    timed_out: false,
-                    ..waited
-                });
-            }
-            let to_submit = to_submit - waited.submitted.min(to_submit);
-            let mut second = Waiting {
-                ring,
-                wait,
-                all: 1,
-                min_wait: None,
-                end,
-                to_submit,
-            };
-            let mut rest = second.run()?;
-            rest.submitted += waited.submitted;
-            Ok(rest)
-        }
-        min_wait => {
-            let mut waiting = Waiting {
-                ring,
-                wait,
-                all,
-                min_wait,
-                end,
-                to_submit,
-            };
-            waiting.run()
-        }
-    }
+    let mut waiting = Waiting {
+        ring,
+        wait,
+        all: wait.completions.min(ring.cq_entries()),
+        end: wait.end(),
+        // A minimum for a single completion would change nothing.
+        least_end: wait
+            .least
+            .filter(|_| wait.completions > 1)
+            .and_then(|least| Instant::now().checked_add(least)),
+        to_submit,
+    };
+    waiting.run()
 }
-
-/// How much of a signal mask the kernel looks at, in bytes.
-const MASK_SIZE: u32 = 8;
 
 /// One wait under way.
 struct Waiting<'a> {
     ring: &'a Ring,
     wait: &'a Wait<'a>,
+    /// How many completions end it at any time.
     all: u32,
-    min_wait: Option<Duration>,
+    /// When it is over.
     end: Option<Instant>,
+    /// From when on one completion ends it.
+    least_end: Option<Instant>,
     to_submit: u32,
 }
 
@@ -204,22 +173,25 @@ impl Waiting<'_> {
         let mut entered = false;
         loop {
             waited.ready = self.ring.ready();
-            let enough = if self.min_wait.is_some() && entered {
+            let now = (self.end.is_some() || self.least_end.is_some()).then(Instant::now);
+            let left = |end: Option<Instant>| Some(end?.saturating_duration_since(now?));
+            let end = left(self.end);
+            let least = left(self.least_end).filter(|left| !left.is_zero());
+            let one_is_enough = self.least_end.is_some() && least.is_none();
+            let enough = if one_is_enough {
                 self.all.min(1)
             } else {
                 self.all
             };
-            if entered && self.to_submit == 0 && waited.ready >= enough {
-                return Ok(waited);
+            if entered && self.to_submit == 0 {
+                let unfinished = waited.ready < enough;
+                waited.timed_out = unfinished && end == Some(Duration::ZERO);
+                waited.interrupted &= unfinished && !waited.timed_out;
+                if !unfinished || waited.timed_out || waited.interrupted {
+                    return Ok(waited);
+                }
             }
-            let left = self
-                .end
-                .map(|end| end.saturating_duration_since(Instant::now()));
-            if entered && self.to_submit == 0 && left == Some(Duration::ZERO) {
-                waited.timed_out = true;
-                return Ok(waited);
-            }
-            let result = self.enter(left);
+            let result = self.enter(enough, end, least);
             entered = true;
             match result.wrapping_neg() {
                 libc::EINTR if self.wait.return_on_signal => waited.interrupted = true,
@@ -232,52 +204,50 @@ impl Waiting<'_> {
                     }
                     waited.submitted += taken;
                     self.to_submit -= taken;
-                    // A signal that comes after something was submitted does not show in the
-                    // result.
-                    let early = self.to_submit == 0
-                        && self.ring.ready() < enough
-                        && self.end.is_none_or(|end| Instant::now() < end);
-                    waited.interrupted |= early && self.wait.return_on_signal;
+                    // Once something was submitted, the result no longer shows a signal: the call
+                    // just ends early.
+                    waited.interrupted |= taken > 0 && self.wait.return_on_signal;
                 }
-            }
-            if waited.interrupted {
-                waited.ready = self.ring.ready();
-                return Ok(waited);
             }
         }
     }
 
-    /// Enters the kernel once, for `left` at the most.
-    fn enter(&self, left: Option<Duration>) -> i32 {
+    /// Enters the kernel once, for `enough` completions, for `end` at the most, and for `least`
+    /// before a single one is enough.
+    fn enter(&self, enough: u32, end: Option<Duration>, least: Option<Duration>) -> i32 {
         let ring = self.ring;
         let mut flags = sys::IORING_ENTER_GETEVENTS;
         if ring.flags().contains(SetupFlags::SQPOLL)
             && self.to_submit > 0
-            && ring.sq_flags().load(std::sync::atomic::Ordering::Relaxed)
-                & sys::IORING_SQ_NEED_WAKEUP
-                != 0
+            && ring.sq_flags().load(Ordering::Relaxed) & sys::IORING_SQ_NEED_WAKEUP != 0
         {
             flags |= sys::IORING_ENTER_SQ_WAKEUP;
         }
         let mask = self.wait.signal_mask.map_or(ptr::null(), ptr::from_ref);
-        if left.is_none() && self.min_wait.is_none() {
+        let knows_least = ring.features().contains(Features::MIN_TIMEOUT);
+        // A kernel that knows no minimum waits for all until then, and is asked again.
+        let end = match least {
+            Some(least) if !knows_least => Some(end.map_or(least, |end| end.min(least))),
+            _ => end,
+        };
+        if end.is_none() && least.is_none() {
             let size = MASK_SIZE as usize;
             // SAFETY: without EXT_ARG the argument is a signal mask or null; the borrow in `wait`
             // keeps it valid.
             return unsafe {
                 ring.gate()
-                    .enter_with(self.to_submit, self.all, flags, mask.cast(), size)
+                    .enter_with(self.to_submit, enough, flags, mask.cast(), size)
             };
         }
         if !ring.features().contains(Features::EXT_ARG) {
-            return self.enter_without_limit_in_the_kernel(left, flags, mask);
+            return self.enter_without_limit_in_the_kernel(enough, end, flags, mask);
         }
-        let limit = left.map(timespec);
+        let limit = end.map(timespec);
         let argument = sys::io_uring_getevents_arg {
             sigmask: mask as u64,
             sigmask_sz: MASK_SIZE,
-            min_wait_usec: self.min_wait.map_or(0, |least| {
-                u32::try_from(least.as_micros()).unwrap_or(u32::MAX)
+            min_wait_usec: least.filter(|_| knows_least).map_or(0, |least| {
+                u32::try_from(least.as_micros()).unwrap_or(u32::MAX).max(1)
             }),
             ts: limit.as_ref().map_or(ptr::null(), ptr::from_ref) as u64,
         };
@@ -286,7 +256,7 @@ impl Waiting<'_> {
         unsafe {
             ring.gate().enter_with(
                 self.to_submit,
-                self.all,
+                enough,
                 flags | sys::IORING_ENTER_EXT_ARG,
                 ptr::from_ref(&argument).cast(),
                 size_of_val(&argument),
@@ -299,31 +269,29 @@ impl Waiting<'_> {
     #[cold]
     fn enter_without_limit_in_the_kernel(
         &self,
+        enough: u32,
         left: Option<Duration>,
         flags: u32,
         mask: *const libc::sigset_t,
     ) -> i32 {
         let result = self.ring.gate().enter(self.to_submit, 0, flags);
         let left = left.unwrap_or(Duration::MAX);
-        if result < 0 || self.ring.ready() >= self.all || left.is_zero() {
+        if result < 0 || self.ring.ready() >= enough || left.is_zero() {
             return result;
         }
         let polled = self.ring.flags().contains(SetupFlags::IOPOLL);
         let step = if polled || self.ring.ready() > 0 {
-            Duration::from_millis(1)
+            left.min(Duration::from_millis(1))
         } else {
             left
         };
-        let time = timespec(left.min(step));
+        let time = timespec(step);
         let time = libc::timespec {
             tv_sec: time.tv_sec.min(i32::MAX.into()) as libc::time_t,
             tv_nsec: time.tv_nsec as libc::c_long,
         };
         let mut poll = libc::pollfd {
-            fd: self
-                .ring
-                .fd()
-                .map_or(-1, |fd| std::os::fd::AsRawFd::as_raw_fd(&fd)),
+            fd: self.ring.fd().map_or(-1, |fd| fd.as_raw_fd()),
             events: if step == left { libc::POLLIN } else { 0 },
             revents: 0,
         };
@@ -344,5 +312,110 @@ fn timespec(duration: Duration) -> sys::__kernel_timespec {
     sys::__kernel_timespec {
         tv_sec: duration.as_secs().min(u32::MAX.into()).cast_signed(),
         tv_nsec: duration.subsec_nanos().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::operation::{Timeout, TimeoutFlags, Timespec};
+    use crate::params::IoUringParams;
+
+    /// A ring that is taken for one of a kernel without these features, with one timer that runs
+    /// out after 5 ms.
+    fn old_ring(missing: Features) -> Ring {
+        let (cq, mut sq) = IoUringParams::default()
+            .entries(4)
+            .halves()
+            .expect("a ring");
+        let time = Timespec::from(Duration::from_millis(5));
+        let timeout = Timeout {
+            ts: &raw const time,
+            count: 0,
+            flags: TimeoutFlags::empty(),
+        };
+        // SAFETY: the time lives until the entry has been submitted.
+        unsafe { sq.push(&timeout, 0) }.expect("room");
+        assert_eq!(sq.submit().expect("a submission"), 1);
+        drop(cq);
+        let ring = Arc::clone(sq.ring());
+        drop(sq);
+        Arc::into_inner(ring)
+            .expect("the last owner")
+            .without(missing)
+    }
+
+    #[test]
+    fn limit_holds_on_a_kernel_that_knows_none() {
+        let ring = old_ring(Features::EXT_ARG | Features::MIN_TIMEOUT);
+        let start = Instant::now();
+        let limit = Wait::for_completions(2).timeout(Duration::from_millis(20));
+        let waited = wait(&ring, 0, &limit).expect("a wait");
+        assert!(
+            start.elapsed() >= Duration::from_millis(20),
+            "{:?}",
+            start.elapsed()
+        );
+        assert_eq!(
+            waited,
+            Waited {
+                ready: 1,
+                timed_out: true,
+                ..Waited::default()
+            }
+        );
+    }
+
+    #[test]
+    fn completion_ends_the_wait_on_a_kernel_that_knows_no_limit() {
+        let ring = old_ring(Features::EXT_ARG | Features::MIN_TIMEOUT);
+        let limit = Wait::for_completions(1).timeout(Duration::from_secs(60));
+        let waited = wait(&ring, 0, &limit).expect("a wait");
+        assert_eq!(
+            waited,
+            Waited {
+                ready: 1,
+                ..Waited::default()
+            }
+        );
+    }
+
+    #[test]
+    fn minimum_holds_on_a_kernel_that_knows_none() {
+        for missing in [
+            Features::MIN_TIMEOUT,
+            Features::EXT_ARG | Features::MIN_TIMEOUT,
+        ] {
+            let ring = old_ring(missing);
+            let start = Instant::now();
+            let least = Wait::for_completions(4).min_wait(Duration::from_millis(20));
+            let waited = wait(&ring, 0, &least).expect("a wait");
+            assert!(
+                start.elapsed() >= Duration::from_millis(20),
+                "{:?}",
+                start.elapsed()
+            );
+            assert_eq!(
+                waited,
+                Waited {
+                    ready: 1,
+                    ..Waited::default()
+                },
+                "{missing:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn signal_mask_is_taken_on_a_kernel_that_knows_no_limit() {
+        let ring = old_ring(Features::EXT_ARG | Features::MIN_TIMEOUT);
+        // SAFETY: zero is a value of the structure.
+        let mask: libc::sigset_t = unsafe { std::mem::zeroed() };
+        let limit = Wait::for_completions(1)
+            .timeout(Duration::from_secs(60))
+            .signal_mask(&mask);
+        assert_eq!(wait(&ring, 0, &limit).expect("a wait").ready, 1);
     }
 }
