@@ -8,7 +8,7 @@ use crate::features::Features;
 use crate::operation::Nop;
 use crate::params::{IoUringParams, SetupFlags};
 use crate::register::limit;
-use crate::ring::IoUring;
+use crate::ring::{IoUring, Ring};
 use crate::sys;
 use crate::wait::Wait;
 
@@ -100,7 +100,7 @@ impl SetupError {
             },
             libc::EINVAL if flags.contains(SetupFlags::ATTACH_WQ) && !is_ring(params.wq_fd) => {
                 SetupCause::NotARing {
-                    fd: params.wq_fd as i32,
+                    fd: params.wq_fd.cast_signed(),
                 }
             }
             libc::EINVAL => refused(flags),
@@ -125,7 +125,8 @@ fn forbidden() -> SetupCause {
     }
 }
 
-/// What `ENOMEM` means here: before Linux 5.12 the queues count as locked memory.
+/// What `ENOMEM` means here: the queues count as locked memory if the kernel's workers are not
+/// threads of the process, which is before Linux 5.12.
 fn out_of_memory(entries: u32, params: &sys::io_uring_params) -> SetupCause {
     let mut params = *params;
     // SAFETY: the pointer is to a value of the right type.
@@ -145,8 +146,9 @@ fn out_of_memory(entries: u32, params: &sys::io_uring_params) -> SetupCause {
 /// What the kernel says of itself when it makes the smallest ring; nothing if it cannot even do
 /// that.
 fn smallest_ring_features() -> Features {
-    IoUring::with_params(IoUringParams::default().entries(1))
-        .map_or(Features::empty(), |(cq, _)| cq.features())
+    // SAFETY: the structure is made of integers, for which zero is a value.
+    let mut params = unsafe { std::mem::zeroed() };
+    Ring::create(1, &mut params, false).map_or(Features::empty(), |ring| ring.features())
 }
 
 /// Whether a descriptor is that of a ring. Where the system does not tell, it is taken for one.
@@ -188,12 +190,20 @@ fn seccomp_filters() -> bool {
     status("Seccomp:").is_some_and(|mode| mode == "2")
 }
 
-/// Whether the thread has `CAP_SYS_ADMIN`.
+/// Whether the thread has `CAP_SYS_ADMIN`, and not just over a user namespace.
 fn is_administrator() -> bool {
     const CAP_SYS_ADMIN: u32 = 21;
-    status("CapEff:")
+    let capable = status("CapEff:")
         .and_then(|capabilities| u64::from_str_radix(&capabilities, 16).ok())
-        .is_some_and(|capabilities| capabilities & 1 << CAP_SYS_ADMIN != 0)
+        .is_some_and(|capabilities| capabilities & 1 << CAP_SYS_ADMIN != 0);
+    capable && !in_user_namespace()
+}
+
+/// Whether the process is in a user namespace, as in a container: only outside of all do user ids
+/// stand for themselves.
+fn in_user_namespace() -> bool {
+    fs::read_to_string("/proc/self/uid_map")
+        .is_ok_and(|map| !map.split_whitespace().eq(["0", "0", "4294967295"]))
 }
 
 /// The value of a line of the thread's status.

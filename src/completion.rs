@@ -274,12 +274,18 @@ impl<T: Threads, C: CqeSize> CompletionQueue<T, C> {
     /// Iterates over the completions that are ready, taking them.
     ///
     /// The kernel is told once, when the iterator is dropped, that their room is free. What comes
-    /// in meanwhile is left for the next call. Never enters the kernel; so after work that the
-    /// kernel puts off until it is asked, [`wait`](Self::wait) or
-    /// [`submit_and_wait`](crate::SubmissionQueue::submit_and_wait) comes first.
+    /// in meanwhile is left for the next call.
+    ///
+    /// Enters the kernel when [`try_next`](Self::try_next) does. If that fails, the iterator is
+    /// empty, and the next call that can tell says why.
     #[inline]
     pub fn completions(&mut self) -> Completions<'_, T, C> {
         self.tail = self.ring_tail.load(Ordering::Acquire);
+        if self.head == self.tail && self.must_fetch() {
+            self.publish_head();
+            self.gate.enter(0, 0, sys::IORING_ENTER_GETEVENTS);
+            self.tail = self.ring_tail.load(Ordering::Acquire);
+        }
         Completions { queue: self }
     }
 
