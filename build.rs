@@ -62,7 +62,6 @@ fn place_upstream(liburing: &Path) -> Result<PathBuf> {
     let pin = liburing.join("pin");
     let upstream = liburing.join("upstream");
     let manifest = pin.join("Cargo.toml");
-    println!("cargo::rerun-if-changed={}", upstream.display());
     if !manifest.exists() {
         return if upstream.join("src/setup.c").exists() {
             Ok(upstream)
@@ -75,38 +74,47 @@ fn place_upstream(liburing: &Path) -> Result<PathBuf> {
             ))
         };
     }
-    println!("cargo::rerun-if-changed={}", pin.display());
+    println!("cargo::rerun-if-changed={}", manifest.display());
+    println!(
+        "cargo::rerun-if-changed={}",
+        pin.join("Cargo.lock").display()
+    );
     let wanted = fs::read(&manifest).map_err(|error| failed("read", &manifest, &error))?;
-    // The copy of the pin's manifest goes in first and tells which pin the folder was made from.
-    let stamp = "pin.toml";
-    if fs::read(upstream.join(stamp)).is_ok_and(|found| found == wanted) {
+    if is_made_from(&upstream, &wanted) {
         return Ok(upstream);
     }
 
     let package = fetch_pinned_package(&manifest)?;
     let unfinished = liburing.join(format!("upstream.{}", process::id()));
     fs::create_dir_all(&unfinished).map_err(|error| failed("create", &unfinished, &error))?;
-    fs::write(unfinished.join(stamp), &wanted)
-        .map_err(|error| failed("write", &unfinished.join(stamp), &error))?;
     let source = package.join("liburing");
     copy_tree(&source.join("src"), &unfinished.join("src"))?;
     for licence in ["LICENSE", "COPYING", "COPYING.GPL"] {
         copy_file(&source.join(licence), &unfinished.join(licence))?;
     }
-    move_into_place(&unfinished, &upstream)?;
+    fs::write(unfinished.join(STAMP), &wanted)
+        .map_err(|error| failed("write", &unfinished.join(STAMP), &error))?;
+    move_into_place(&unfinished, &upstream, &wanted)?;
     Ok(upstream)
+}
+
+/// The copy of the pin's manifest that tells what a folder of source was made from.
+const STAMP: &str = "pin.toml";
+
+fn is_made_from(upstream: &Path, manifest: &[u8]) -> bool {
+    fs::read(upstream.join(STAMP)).is_ok_and(|found| found == manifest)
 }
 
 /// Renames a finished folder to its final name. Another build may do the same at the same time:
 /// whichever comes second finds the folder there and drops its own.
-fn move_into_place(unfinished: &Path, upstream: &Path) -> Result<()> {
-    let stale = unfinished.with_extension("stale");
-    if fs::rename(upstream, &stale).is_ok() {
-        fs::remove_dir_all(&stale).map_err(|error| failed("remove", &stale, &error))?;
+fn move_into_place(unfinished: &Path, upstream: &Path, manifest: &[u8]) -> Result<()> {
+    let outdated = unfinished.with_file_name(format!("upstream.{}.old", process::id()));
+    if !is_made_from(upstream, manifest) && fs::rename(upstream, &outdated).is_ok() {
+        fs::remove_dir_all(&outdated).map_err(|error| failed("remove", &outdated, &error))?;
     }
     if let Err(error) = fs::rename(unfinished, upstream) {
         fs::remove_dir_all(unfinished).map_err(|error| failed("remove", unfinished, &error))?;
-        if !upstream.join("src/setup.c").exists() {
+        if !is_made_from(upstream, manifest) {
             return Err(failed("create", upstream, &error));
         }
     }
@@ -129,11 +137,10 @@ fn fetch_pinned_package(manifest: &Path) -> Result<PathBuf> {
     } else {
         cargo(manifest, &["fetch", "--locked", "--target", &host]).map_err(|error| {
             format!(
-                "liburing's source is not here yet and could not be fetched. The first build of \
-                     a git checkout needs a crates.io registry or a mirror of it, once; later \
-                     builds and published packages need no network. If a checksum differs, the \
-                     archive that came is not the pinned one: look at the registry, not at the \
-                     lock file. {error}"
+                "liburing's source is not here yet and could not be fetched. The first build of a \
+                 git checkout needs a crates.io registry or a mirror of it, once; later builds and \
+                 published packages need no network. If a checksum differs, the archive that came \
+                 is not the pinned one: look at the registry, not at the lock file. {error}"
             )
         })?;
         cargo(manifest, &metadata)?
@@ -159,6 +166,9 @@ fn cargo(manifest: &Path, arguments: &[&str]) -> Result<String> {
         .args(arguments)
         .arg("--manifest-path")
         .arg(manifest)
+        // Not this build's: the jobs of an outer Cargo are not the inner one's to take.
+        .env_remove("MAKEFLAGS")
+        .env_remove("CARGO_MAKEFLAGS")
         .current_dir(manifest.parent().unwrap_or(Path::new(".")))
         .output()
         .map_err(|error| format!("could not run Cargo: {error}"))?;
@@ -192,8 +202,28 @@ fn is_source(path: &Path) -> bool {
         .is_some_and(|extension| matches!(extension, "c" | "h"))
 }
 
+/// Copies a file and its time: one that is newer than the build would be taken for changed.
 fn copy_file(from: &Path, to: &Path) -> Result<()> {
-    fs::copy(from, to).map_err(|error| failed("copy", from, &error))?;
+    let copy = || {
+        fs::copy(from, to)?;
+        let time = fs::metadata(from)?.modified()?;
+        fs::File::options().write(true).open(to)?.set_modified(time)
+    };
+    copy().map_err(|error| failed("copy", from, &error))
+}
+
+/// Has the build run again when a file in this folder changes.
+fn watch(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder).map_err(|error| failed("read", folder, &error))? {
+        let path = entry
+            .map_err(|error| failed("read", folder, &error))?
+            .path();
+        if path.is_dir() {
+            watch(&path)?;
+        } else {
+            println!("cargo::rerun-if-changed={}", path.display());
+        }
+    }
     Ok(())
 }
 
@@ -205,7 +235,8 @@ fn failed(what: &str, path: &Path, error: &io::Error) -> String {
 fn compile(liburing: &Path, upstream: &Path) -> Result<()> {
     let ours = liburing.join("include");
     let layout = liburing.join("layout.c");
-    println!("cargo::rerun-if-changed={}", ours.display());
+    watch(&ours)?;
+    watch(&upstream.join("src"))?;
     println!("cargo::rerun-if-changed={}", layout.display());
     cc::Build::new()
         .files(SOURCES.map(|file| upstream.join("src").join(file)))
