@@ -1,6 +1,7 @@
 //! Whether io_uring can be used here, and if not, why.
 
 use std::fs;
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::time::Duration;
 
 use crate::error::{SetupCause, SetupError};
@@ -8,7 +9,7 @@ use crate::features::Features;
 use crate::operation::Nop;
 use crate::params::{IoUringParams, SetupFlags};
 use crate::register::limit;
-use crate::ring::{IoUring, Ring};
+use crate::ring::IoUring;
 use crate::sys;
 use crate::wait::Wait;
 
@@ -104,6 +105,9 @@ impl SetupError {
                 }
             }
             libc::EINVAL => refused(flags),
+            libc::EAGAIN if flags.contains(SetupFlags::SQPOLL) => SetupCause::ThreadLimit,
+            // The process locks all that it maps, with `mlockall(2)`.
+            libc::EAGAIN => locked_memory(entries, params),
             libc::EBUSY if flags.contains(SetupFlags::REGISTERED_FD_ONLY) => {
                 SetupCause::RegisteredRingLimit
             }
@@ -115,9 +119,10 @@ impl SetupError {
 
 /// What `EPERM` means here.
 fn forbidden() -> SetupCause {
+    const CAP_SYS_ADMIN: u32 = 21;
     match number("/proc/sys/kernel/io_uring_disabled") {
         Some(2) => SetupCause::DisabledBySysctl,
-        Some(1) if !is_administrator() => SetupCause::NotInGroup {
+        Some(1) if !has_capability(CAP_SYS_ADMIN) => SetupCause::NotInGroup {
             group: number("/proc/sys/kernel/io_uring_group").unwrap_or(-1),
         },
         _ if seccomp_filters() => SetupCause::Seccomp,
@@ -125,30 +130,60 @@ fn forbidden() -> SetupCause {
     }
 }
 
-/// What `ENOMEM` means here: the queues count as locked memory if the kernel's workers are not
-/// threads of the process, which is before Linux 5.12.
+/// What `ENOMEM` means here.
 fn out_of_memory(entries: u32, params: &sys::io_uring_params) -> SetupCause {
-    let mut params = *params;
-    // SAFETY: the pointer is to a value of the right type.
-    let needed = unsafe { sys::io_uring_memory_size_params(entries, &raw mut params) };
-    let (needed, limit) = (
-        u64::try_from(needed).unwrap_or(0),
-        limit(libc::RLIMIT_MEMLOCK),
-    );
-    let counts = || !smallest_ring_features().contains(Features::NATIVE_WORKERS);
-    if needed > limit && params.flags & sys::IORING_SETUP_NO_MMAP == 0 && counts() {
-        SetupCause::Memlock { needed, limit }
-    } else {
-        SetupCause::OutOfMemory
+    // The flags that the sizes of the queues follow from.
+    const SIZES: SetupFlags = SetupFlags::CQSIZE
+        .union(SetupFlags::CLAMP)
+        .union(SetupFlags::SQE128)
+        .union(SetupFlags::SQE_MIXED)
+        .union(SetupFlags::CQE32)
+        .union(SetupFlags::CQE_MIXED);
+    // SAFETY: the structure is made of integers, for which zero is a value.
+    let mut sizes: sys::io_uring_params = unsafe { std::mem::zeroed() };
+    sizes.flags = params.flags & SIZES.bits();
+    sizes.cq_entries = params.cq_entries;
+    match bare_ring(entries, sizes) {
+        Err(libc::ENOMEM) if locked_memory_is_counted() => locked_memory(entries, &sizes),
+        // The kernel has the memory, and what is missing is room to map it, or huge pages.
+        _ => SetupCause::OutOfMemory,
     }
 }
 
-/// What the kernel says of itself when it makes the smallest ring; nothing if it cannot even do
-/// that.
-fn smallest_ring_features() -> Features {
+/// The limit that locking the queues' memory would exceed.
+fn locked_memory(entries: u32, params: &sys::io_uring_params) -> SetupCause {
+    let mut params = *params;
+    // SAFETY: the pointer is to a value of the right type.
+    let needed = unsafe { sys::io_uring_memory_size_params(entries, &raw mut params) };
+    SetupCause::Memlock {
+        needed: u64::try_from(needed).unwrap_or(0),
+        limit: limit(libc::RLIMIT_MEMLOCK),
+    }
+}
+
+/// Whether the queues count as locked memory: before Linux 5.12, when the kernel's workers were not
+/// threads of the process, and again since 6.14.
+fn locked_memory_is_counted() -> bool {
+    const CAP_IPC_LOCK: u32 = 14;
     // SAFETY: the structure is made of integers, for which zero is a value.
-    let mut params = unsafe { std::mem::zeroed() };
-    Ring::create(1, &mut params, false).map_or(Features::empty(), |ring| ring.features())
+    let smallest = unsafe { std::mem::zeroed() };
+    // A limit that forbids the smallest ring is one that counts.
+    let counted = bare_ring(1, smallest).map_or(true, |features| {
+        !features.contains(Features::NATIVE_WORKERS) || features.contains(Features::RW_ATTR)
+    });
+    counted && limit(libc::RLIMIT_MEMLOCK) != u64::MAX && !has_capability(CAP_IPC_LOCK)
+}
+
+/// Makes a ring without mapping it, and returns what the kernel said of itself, or an errno.
+fn bare_ring(entries: u32, mut params: sys::io_uring_params) -> Result<Features, i32> {
+    // SAFETY: the pointer is to a value of the right type.
+    let fd = unsafe { sys::io_uring_setup(entries, &raw mut params) };
+    if fd < 0 {
+        return Err(-fd);
+    }
+    // SAFETY: the descriptor is new, and nothing else has it.
+    drop(unsafe { OwnedFd::from_raw_fd(fd) });
+    Ok(Features::from_bits_retain(params.features))
 }
 
 /// Whether a descriptor is that of a ring. Where the system does not tell, it is taken for one.
@@ -190,12 +225,11 @@ fn seccomp_filters() -> bool {
     status("Seccomp:").is_some_and(|mode| mode == "2")
 }
 
-/// Whether the thread has `CAP_SYS_ADMIN`, and not just over a user namespace.
-fn is_administrator() -> bool {
-    const CAP_SYS_ADMIN: u32 = 21;
+/// Whether the thread has a capability, and not just over a user namespace.
+fn has_capability(number: u32) -> bool {
     let capable = status("CapEff:")
         .and_then(|capabilities| u64::from_str_radix(&capabilities, 16).ok())
-        .is_some_and(|capabilities| capabilities & 1 << CAP_SYS_ADMIN != 0);
+        .is_some_and(|capabilities| capabilities & 1 << number != 0);
     capable && !in_user_namespace()
 }
 

@@ -173,8 +173,8 @@ pub enum SetupCause {
     Forbidden,
     /// The queues count as locked memory, and the limit is too low.
     #[error(
-        "the queues need {needed} bytes of locked memory and RLIMIT_MEMLOCK allows {limit}; raise \
-         it (ulimit -l), or use fewer entries"
+        "the queues need {needed} bytes of locked memory, and RLIMIT_MEMLOCK allows {limit} for \
+         all that the user has locked; raise it (ulimit -l), or use fewer entries or rings"
     )]
     Memlock {
         /// The bytes that the ring needs, in whole pages.
@@ -194,6 +194,12 @@ pub enum SetupCause {
         /// The limit in force.
         limit: u64,
     },
+    /// The thread that [`sqpoll`](crate::IoUringParams::sqpoll) asks for cannot be started.
+    #[error(
+        "the thread that `sqpoll` asks for cannot be started: there are as many as RLIMIT_NPROC \
+         (ulimit -u) or the control group's pids.max allows; raise it, or do without `sqpoll`"
+    )]
+    ThreadLimit,
     /// The system has as many open files as it may.
     #[error("the system has as many open files as it may (the sysctl fs.file-max)")]
     SystemDescriptorLimit,

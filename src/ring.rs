@@ -100,6 +100,11 @@ impl Ring {
         Ok(ring)
     }
 
+    /// Whether this process made the ring, and did not inherit it from its parent.
+    pub(crate) fn is_own(&self) -> bool {
+        process::id() == self.owner
+    }
+
     /// What liburing's functions take. They change nothing in it that a queue reads.
     pub(crate) fn as_mut_ptr(&self) -> *mut sys::io_uring {
         self.raw.get()
@@ -182,7 +187,7 @@ words! {
 
 impl Drop for Ring {
     fn drop(&mut self) {
-        if process::id() == self.owner {
+        if self.is_own() {
             // SAFETY: the ring is set up and this is its last owner. Operations that are still
             // being carried out do not use the rings' memory; what else they use, their pusher has
             // promised to keep.

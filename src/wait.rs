@@ -218,7 +218,7 @@ impl Waiting<'_> {
         let ring = self.ring;
         let mut flags = sys::IORING_ENTER_GETEVENTS;
         if ring.flags().contains(SetupFlags::SQPOLL)
-            && self.to_submit > 0
+            && ring.sq_head().load(Ordering::Relaxed) != ring.sq_tail().load(Ordering::Relaxed)
             && ring.sq_flags().load(Ordering::Relaxed) & sys::IORING_SQ_NEED_WAKEUP != 0
         {
             flags |= sys::IORING_ENTER_SQ_WAKEUP;

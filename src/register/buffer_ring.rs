@@ -168,6 +168,10 @@ impl<T: Threads> fmt::Debug for BufferRing<T> {
 
 impl<T: Threads> Drop for BufferRing<T> {
     fn drop(&mut self) {
+        // A child process would take the group from its parent.
+        if !self.ring.is_own() {
+            return;
+        }
         // If the group cannot be unregistered, liburing leaves the memory, and so it leaks: the
         // kernel may be using it.
         // SAFETY: the memory came from `io_uring_setup_buf_ring` with this number of entries, and
