@@ -315,8 +315,12 @@ pub enum RegisterCause {
     /// A descriptor is not open, or is that of a ring.
     #[error("a descriptor is not open, or is an io_uring's, which cannot be registered as a file")]
     BadDescriptor,
-    /// An address is not mapped for writing, or a buffer is empty or larger than 1 GiB.
-    #[error("memory is not mapped for writing, or a buffer is empty or larger than 1 GiB")]
+    /// Memory is not mapped for writing, or from a file on a disk, or a buffer is empty or larger
+    /// than 1 GiB.
+    #[error(
+        "memory is not mapped for writing, or is a disk file's, or a buffer is empty or larger \
+         than 1 GiB"
+    )]
     BadMemory,
     /// The ring was made for one thread, and this is another.
     #[error("the ring belongs to the thread that made or enabled it, and this is another")]

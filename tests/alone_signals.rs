@@ -176,13 +176,13 @@ fn deadline_holds_under_signals_with_something_submitted() {
         let wait = Wait::for_completions(2).deadline(deadline);
         let waited = sq.submit_and_wait_with(&wait).unwrap();
         assert!(Instant::now() >= deadline);
-        let wanted = Waited {
+        let expected = Waited {
             submitted: 1,
             ready: 1,
             timed_out: true,
             interrupted: false,
         };
-        assert_eq!(waited, wanted);
+        assert_eq!(waited, expected);
     });
 }
 

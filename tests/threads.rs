@@ -1,4 +1,5 @@
 //! The two halves of a ring on two threads: nothing lost, nothing twice, sound in any order.
+#![cfg(target_os = "linux")]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;

@@ -1,0 +1,214 @@
+//! Entries of 128 bytes and completions of 32, all of them or some.
+#![cfg(target_os = "linux")]
+
+#[path = "support/kernel.rs"]
+mod kernel;
+
+use lio_uring::kind::{CqeSize, HasLargeSqe};
+use lio_uring::operation::{LargeOperation, Nop, OpCode, Operation};
+use lio_uring::{
+    AnyThread, CompletionFlags, CompletionQueue, IoUring, IoUringParams, LargeSqe, Sqe,
+    SubmissionQueue, sys,
+};
+
+/// A NOP that comes back with these numbers in a completion of 32 bytes.
+struct LargeAnswer([u64; 2]);
+
+impl Operation for LargeAnswer {
+    const OPCODE: OpCode = OpCode::NOP;
+
+    fn prepare(&self, sqe: &mut Sqe) {
+        sqe.set_offset(self.0[0]);
+        sqe.set_address(self.0[1]);
+        sqe.insert_op_flags(sys::IORING_NOP_CQE32);
+    }
+}
+
+/// A NOP in an entry of 128 bytes.
+struct LargeNop<const MIXED: bool>;
+
+impl<const MIXED: bool> LargeOperation for LargeNop<MIXED> {
+    const OPCODE: OpCode = if MIXED { OpCode::NOP128 } else { OpCode::NOP };
+
+    fn prepare(&self, sqe: &mut LargeSqe) {
+        sqe.data.fill(0xa5);
+    }
+}
+
+#[track_caller]
+fn push_and_take<S: HasLargeSqe, const MIXED: bool>(
+    mut cq: CompletionQueue<AnyThread>,
+    mut sq: SubmissionQueue<AnyThread, S>,
+) {
+    // Every rhythm of small and large, around the ring many times.
+    for rhythm in 1..6_u64 {
+        let mut pushed = Vec::new();
+        let mut next = 0;
+        for _ in 0..500 {
+            loop {
+                let large = next % rhythm == 0;
+                let result = if large {
+                    // SAFETY: a NOP points to nothing.
+                    unsafe { sq.push_large(&LargeNop::<MIXED>, next) }
+                } else {
+                    // SAFETY: as above.
+                    unsafe { sq.push(&Nop, next) }
+                };
+                if result.is_err() {
+                    break;
+                }
+                pushed.push(next);
+                next += 1;
+            }
+            sq.submit().expect("a submission");
+            assert_eq!(sq.unsubmitted(), 0, "rhythm {rhythm}");
+            for completion in cq.completions() {
+                assert_eq!(
+                    completion.raw_result(),
+                    0,
+                    "rhythm {rhythm}: {completion:?}"
+                );
+                assert_eq!(completion.user_data(), pushed.remove(0), "rhythm {rhythm}");
+            }
+            assert!(pushed.is_empty(), "rhythm {rhythm}: {pushed:?} are missing");
+        }
+        assert!(next > 500, "rhythm {rhythm}: only {next} pushes found room");
+    }
+}
+
+#[test]
+fn entries_of_128_bytes_take_both_kinds() {
+    let params = IoUringParams::default().entries(4).sqe128();
+    let Some((cq, sq)) = kernel::since(5, 19, IoUring::with_params(params)) else {
+        return;
+    };
+    push_and_take::<_, false>(cq, sq);
+}
+
+#[test]
+fn mixed_entries_take_both_kinds() {
+    for entries in [4, 8, 16] {
+        let params = IoUringParams::default().entries(entries).sqe_mixed();
+        let Some((cq, sq)) = kernel::since(6, 19, IoUring::with_params(params)) else {
+            return;
+        };
+        push_and_take::<_, true>(cq, sq);
+    }
+}
+
+#[test]
+fn entry_of_128_bytes_leaves_nothing_of_an_earlier_one() {
+    let params = IoUringParams::default().entries(1).sqe128();
+    let Some((mut cq, mut sq)) = kernel::since(5, 19, IoUring::with_params(params)) else {
+        return;
+    };
+    for i in 0..3 {
+        // SAFETY: a NOP points to nothing.
+        unsafe { sq.push_large(&LargeNop::<false>, i) }.unwrap();
+        sq.submit_and_wait(1).unwrap();
+        // SAFETY: as above.
+        unsafe { sq.push(&Nop, 10 + i) }.unwrap();
+        sq.submit_and_wait(2).unwrap();
+        assert_eq!(cq.next().unwrap().user_data(), i);
+        assert_eq!(cq.next().unwrap().user_data(), 10 + i);
+    }
+}
+
+/// Sends small and large answers through a ring, all rhythms, and hands each to `check`.
+fn answers<C: CqeSize>(
+    (mut cq, mut sq): (CompletionQueue<AnyThread, C>, SubmissionQueue),
+    check: impl Fn(bool, [u64; 2], C::Extra),
+) {
+    for rhythm in 1..6_u64 {
+        let mut number = 0;
+        for burst in 0..2000_u64 {
+            let pushed: Vec<_> = (0..=burst % 3)
+                .map(|_| {
+                    number += 1;
+                    let (large, data) = (number % rhythm == 0, [number << 32, !number]);
+                    let result = if large {
+                        // SAFETY: a NOP points to nothing.
+                        unsafe { sq.push(&LargeAnswer(data), number) }
+                    } else {
+                        // SAFETY: as above.
+                        unsafe { sq.push(&Nop, number) }
+                    };
+                    result.expect("room");
+                    (number, large, data)
+                })
+                .collect();
+            sq.submit().expect("a submission");
+            for (user_data, large, data) in pushed {
+                let completion = cq.next().expect("a completion");
+                assert_eq!(
+                    completion.user_data(),
+                    user_data,
+                    "rhythm {rhythm}, burst {burst}"
+                );
+                assert_eq!(completion.raw_result(), 0, "{completion:?}");
+                check(large, data, completion.extra());
+            }
+            assert!(
+                cq.try_next().expect("a look").is_none(),
+                "rhythm {rhythm}, burst {burst}"
+            );
+        }
+    }
+}
+
+#[test]
+fn completions_of_32_bytes_carry_their_second_half() {
+    let params = IoUringParams::default().entries(4).cqsize(4).cqe32();
+    let Some(halves) = kernel::since(5, 19, IoUring::with_params(params)) else {
+        return;
+    };
+    if kernel::older_than(6, 18) {
+        return println!("SKIP: a NOP fills the second half since Linux 6.18");
+    }
+    answers(halves, |large, data, extra| {
+        assert_eq!(extra, if large { data } else { [0; 2] });
+    });
+}
+
+#[test]
+fn mixed_completions_carry_their_second_half_if_they_have_one() {
+    for completions in [4, 8] {
+        let params = IoUringParams::default()
+            .entries(4)
+            .cqsize(completions)
+            .cqe_mixed();
+        let Some(halves) = kernel::since(6, 18, IoUring::with_params(params)) else {
+            return;
+        };
+        answers(halves, |large, data, extra| {
+            assert_eq!(extra, large.then_some(data));
+        });
+    }
+}
+
+#[test]
+fn mixed_completions_are_flagged_and_iterated() {
+    let params = IoUringParams::default().entries(4).cqsize(8).cqe_mixed();
+    let made = IoUring::with_params(params);
+    let Some((mut cq, mut sq)) = kernel::since(6, 18, made) else {
+        return;
+    };
+    for round in 0..50 {
+        // SAFETY: a NOP points to nothing.
+        unsafe { sq.push(&LargeAnswer([round, 1]), 1) }.unwrap();
+        // SAFETY: as above.
+        unsafe { sq.push(&Nop, 2) }.unwrap();
+        sq.submit_and_wait(2).unwrap();
+        let peeked = cq.peek().unwrap();
+        assert_eq!(peeked.extra(), Some([round, 1]));
+        let completions: Vec<_> = cq.completions().collect();
+        assert_eq!(completions.len(), 2, "{completions:?}");
+        assert_eq!(completions[0], peeked);
+        assert!(completions[0].flags().contains(CompletionFlags::LARGE));
+        assert_eq!(
+            (completions[1].user_data(), completions[1].extra()),
+            (2, None)
+        );
+        assert_eq!(cq.ready(), 0);
+    }
+}
