@@ -13,9 +13,10 @@ struct CRing(Box<sys::io_uring>);
 
 impl CRing {
     fn new(entries: u32, completions: u32, flags: u32) -> Self {
-        // SAFETY: zero is a value of both structures.
-        let (mut ring, mut params): (Box<sys::io_uring>, sys::io_uring_params) =
-            unsafe { (Box::new(std::mem::zeroed()), std::mem::zeroed()) };
+        // SAFETY: zero is a value of the structure.
+        let mut ring: Box<sys::io_uring> = Box::new(unsafe { std::mem::zeroed() });
+        // SAFETY: as above.
+        let mut params: sys::io_uring_params = unsafe { std::mem::zeroed() };
         params.flags = flags | sys::IORING_SETUP_CQSIZE;
         params.cq_entries = completions;
         // SAFETY: both structures are valid for writes.
@@ -76,8 +77,9 @@ impl CRing {
         if result != 0 {
             return None;
         }
-        // SAFETY: liburing gave a completion.
-        let taken = unsafe { ((*cqe).user_data, (*cqe).res, (*cqe).flags) };
+        // SAFETY: liburing gave a completion, which stays until it is marked as seen.
+        let completion = unsafe { &*cqe };
+        let taken = (completion.user_data, completion.res, completion.flags);
         // SAFETY: as above.
         unsafe { sys::io_uring_cqe_seen(&raw mut *self.0, cqe) };
         Some(taken)

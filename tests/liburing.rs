@@ -55,9 +55,11 @@ fn source_is_the_pinned_one() {
 
 #[test]
 fn version_is_that_of_the_compiled_source() {
-    // SAFETY: the functions take nothing and return numbers.
-    let version = unsafe { (sys::io_uring_major_version(), sys::io_uring_minor_version()) };
-    assert_eq!(version, (2, 15));
+    // SAFETY: the function takes nothing and returns a number.
+    let major = unsafe { sys::io_uring_major_version() };
+    // SAFETY: as above.
+    let minor = unsafe { sys::io_uring_minor_version() };
+    assert_eq!((major, minor), (2, 15));
     assert_eq!(
         (sys::IO_URING_VERSION_MAJOR, sys::IO_URING_VERSION_MINOR),
         (2, 15)

@@ -456,6 +456,46 @@ fn sqpoll_runs_everything_and_wakes_up() {
 }
 
 #[test]
+fn rewinding_ring_runs_each_once_after_short_submissions() {
+    let params = IoUringParams::default().entries(8).sq_rewind();
+    let made = IoUring::with_params(params);
+    let Some((mut cq, mut sq)) = kernel::since(7, 0, made) else {
+        return;
+    };
+    let mut next = 0;
+    for round in 0..100 {
+        let first = next;
+        for i in 0..=round % 8 {
+            if (round + i) % 5 == 0 {
+                // SAFETY: the kernel refuses the entry.
+                unsafe { sq.push_raw(&refused(), next) }.unwrap();
+            } else {
+                push(&mut sq, next).unwrap();
+            }
+            next += 1;
+        }
+        if round % 2 == 0 {
+            while sq.unsubmitted() > 0 {
+                assert!(sq.submit().unwrap() > 0);
+            }
+        } else {
+            let pushed = u32::try_from(next - first).unwrap();
+            assert_eq!(sq.submit_and_wait(pushed).unwrap(), pushed);
+        }
+        assert_eq!(sq.space_left(), 8);
+        assert_eq!(
+            user_data(&mut cq),
+            (first..next).collect::<Vec<_>>(),
+            "round {round}"
+        );
+    }
+    for i in 0..8 {
+        push(&mut sq, i).unwrap();
+    }
+    assert_eq!(push(&mut sq, 8), Err(QueueFull));
+}
+
+#[test]
 fn rings_are_left_to_the_parent_by_a_child_process() {
     let (mut cq, mut sq) = pair(4);
     push(&mut sq, 1).unwrap();
