@@ -244,7 +244,7 @@ pub enum SetupCause {
     )]
     Unusable,
     /// Nothing that this library knows.
-    #[error("{}", io::Error::from_raw_os_error(*.errno))]
+    #[error("{}", describe(*.errno))]
     Other {
         /// The kernel's error number.
         errno: i32,
@@ -328,6 +328,11 @@ pub enum RegisterCause {
     /// A restriction of the ring forbids it, or the ring is not in the right state.
     #[error("the ring is restricted, or already enabled")]
     NotAllowed,
+    /// Something stands before the system call.
+    #[error(
+        "it is forbidden: a seccomp filter may answer io_uring_register, or a privilege is missing"
+    )]
+    NotPermitted,
     /// The kernel refuses the arguments, or does not know the registration.
     #[error("the kernel does not know this registration, or refuses its arguments: {needs}")]
     Refused {
@@ -335,9 +340,19 @@ pub enum RegisterCause {
         needs: &'static str,
     },
     /// Nothing that this library knows.
-    #[error("{}", io::Error::from_raw_os_error(*.errno))]
+    #[error("{}", describe(*.errno))]
     Other {
         /// The kernel's error number.
         errno: i32,
     },
+}
+
+/// The system's own words for an error number.
+fn describe(errno: i32) -> String {
+    let text = io::Error::from_raw_os_error(errno).to_string();
+    // The number is said by the error around it.
+    match text.split_once(" (os error") {
+        Some((words, _)) => words.to_owned(),
+        None => text,
+    }
 }

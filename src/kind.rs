@@ -21,7 +21,7 @@ mod sealed {
 use sealed::Sealed;
 
 /// Which threads may use a queue: [`AnyThread`] or [`OneThread`].
-pub trait Threads: Sealed + Debug + 'static {
+pub trait Threads: Sealed + Copy + Debug + 'static {
     /// Takes `Send` and `Sync` away from the queue, or leaves them.
     #[doc(hidden)]
     type Marker: Debug + Default;
@@ -54,7 +54,7 @@ impl Threads for OneThread {
 }
 
 /// The size of submission queue entries: [`Sqe64`], [`Sqe128`] or [`SqeMixed`].
-pub trait SqeSize: Sealed + Debug + 'static {
+pub trait SqeSize: Sealed + Copy + Debug + 'static {
     /// The distance of two slots, as a power of two.
     #[doc(hidden)]
     const SHIFT: u32;
@@ -124,7 +124,7 @@ impl HasLargeSqe for SqeMixed {
 }
 
 /// The size of completions: [`Cqe16`], [`Cqe32`] or [`CqeMixed`].
-pub trait CqeSize: Sealed + Debug + 'static {
+pub trait CqeSize: Sealed + Copy + Debug + 'static {
     /// What a completion holds beyond the 16 bytes.
     type Extra: Copy + Debug + PartialEq + Eq;
 

@@ -149,7 +149,8 @@ impl<T: Threads, S: SqeSize, C: CqeSize> IoUringParams<T, S, C> {
 
     /// Room for this many entries in the submission queue, rounded up to a power of two.
     ///
-    /// From 1 to 32768. The completion queue has twice as many unless [`cqsize`](Self::cqsize)
+    /// From 1 to 32768. What the queues take counts as locked memory for ordinary users, before Linux
+    /// 5.12 and again on recent kernels. The completion queue has twice as many unless [`cqsize`](Self::cqsize)
     /// says otherwise.
     pub fn entries(mut self, entries: u32) -> Self {
         self.entries = entries;
@@ -226,6 +227,9 @@ impl<T: Threads, S: SqeSize, C: CqeSize> IoUringParams<T, S, C> {
 
     /// Makes the ring disabled: things can be registered, but nothing submitted, until
     /// [`enable`](crate::SubmissionQueue::enable).
+    ///
+    /// Submitting before that is refused, except with [`sqpoll`](Self::sqpoll), where it is the
+    /// kernel's thread that waits.
     ///
     /// Since Linux 5.10. C: `IORING_SETUP_R_DISABLED`.
     pub fn r_disabled(self) -> Self {

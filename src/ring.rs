@@ -275,10 +275,6 @@ impl IoUring {
     /// # Errors
     ///
     /// [`SetupError`] tells apart why there can be no ring here.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "so a ring is made in one expression"
-    )]
     pub fn with_params<T: Threads, S: SqeSize, C: CqeSize>(
         params: IoUringParams<T, S, C>,
     ) -> Result<Halves<T, S, C>, SetupError> {

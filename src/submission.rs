@@ -22,7 +22,7 @@ use crate::wait::{self, Errno, Wait, Waited};
 /// `head..tail` are occupied, by entries that the kernel may not have read yet. Nothing here is
 /// shared with the kernel but the slots' memory: that the occupied ones become visible is the
 /// queue's business.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Slots<S: SqeSize> {
     base: *mut Sqe,
     mask: u32,
@@ -32,14 +32,6 @@ struct Slots<S: SqeSize> {
     tail: u32,
     _size: PhantomData<fn() -> S>,
 }
-
-// Not derived, because that would ask the same of `S`.
-impl<S: SqeSize> Clone for Slots<S> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-impl<S: SqeSize> Copy for Slots<S> {}
 
 impl<S: SqeSize> Slots<S> {
     #[inline]

@@ -183,8 +183,8 @@ impl Waiting<'_> {
             } else {
                 self.all
             };
-            if entered && self.to_submit == 0 {
-                let unfinished = waited.ready < enough;
+            if entered {
+                let unfinished = self.to_submit > 0 || waited.ready < enough;
                 waited.timed_out = unfinished && end == Some(Duration::ZERO);
                 waited.interrupted &= unfinished && !waited.timed_out;
                 if !unfinished || waited.timed_out || waited.interrupted {

@@ -19,20 +19,20 @@ mod sealed {
 
 /// A stretch of memory that has the layout of the C library's `iovec`.
 pub trait IoVector: sealed::Sealed {
-    /// Its length.
+    /// Its address and its length in bytes.
     #[doc(hidden)]
-    fn bytes(&self) -> usize;
+    fn place(&self) -> (usize, usize);
 }
 
 macro_rules! io_vectors {
-    ($($vector:ty: $bytes:expr;)+) => {
+    ($($vector:ty: |$value:ident| $address:expr, $bytes:expr;)+) => {
         $(
             const _: () = assert!(size_of::<$vector>() == size_of::<libc::iovec>());
             impl sealed::Sealed for $vector {}
             impl IoVector for $vector {
-                fn bytes(&self) -> usize {
-                    let bytes: fn(&Self) -> usize = $bytes;
-                    bytes(self)
+                fn place(&self) -> (usize, usize) {
+                    let $value = self;
+                    ($address.addr(), $bytes)
                 }
             }
         )+
@@ -40,13 +40,13 @@ macro_rules! io_vectors {
 }
 
 io_vectors! {
-    IoSlice<'_>: |slice| (**slice).len();
-    IoSliceMut<'_>: |slice| (**slice).len();
-    libc::iovec: |vector| vector.iov_len;
+    IoSlice<'_>: |slice| slice.as_ptr(), slice.len();
+    IoSliceMut<'_>: |slice| slice.as_ptr(), slice.len();
+    libc::iovec: |vector| vector.iov_base, vector.iov_len;
 }
 
 /// What a refused registration of buffers can be for.
-const NEEDS: &str = "at most 16384 buffers, at least one, none empty";
+const NEEDS: &str = "1 to 16384 buffers, of lengths that there can be";
 
 /// Registering pins memory, which counts against `RLIMIT_MEMLOCK` for ordinary users.
 fn explain_memlock<V: IoVector>(error: RegisterError, buffers: &[V]) -> RegisterError {
@@ -54,11 +54,13 @@ fn explain_memlock<V: IoVector>(error: RegisterError, buffers: &[V]) -> Register
         return error;
     }
     // SAFETY: the call has no conditions.
-    let page = u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096);
-    let needed = buffers
-        .iter()
-        .map(|buffer| (buffer.bytes() as u64).next_multiple_of(page))
-        .sum();
+    let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096);
+    let pinned = |buffer: &V| {
+        let (start, bytes) = buffer.place();
+        let pages = (start % page).saturating_add(bytes).div_ceil(page);
+        u64::try_from(pages.saturating_mul(page)).unwrap_or(u64::MAX)
+    };
+    let needed = buffers.iter().map(pinned).fold(0, u64::saturating_add);
     let cause = RegisterCause::Memlock {
         needed,
         limit: limit(libc::RLIMIT_MEMLOCK),

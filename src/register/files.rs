@@ -34,13 +34,15 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
     /// The function is safe because nothing is done with the files here; pushing an operation that
     /// names one is not.
     ///
+    /// If there are more than `RLIMIT_NOFILE` allows, liburing raises the soft limit and tries again.
+    ///
     /// Since Linux 5.1, with empty places since 5.5. C: `io_uring_register_files(3)`.
     ///
     /// # Errors
     ///
     /// * [`RegisterCause::AlreadyRegistered`] until they are unregistered.
     /// * [`RegisterCause::BadDescriptor`] if one is not open, or is a ring's.
-    /// * [`RegisterCause::DescriptorLimit`] if there are more than `RLIMIT_NOFILE` allows.
+    /// * [`RegisterCause::DescriptorLimit`] if there are more than the hard `RLIMIT_NOFILE` allows.
     pub fn register_files(&mut self, fds: &[RawFd]) -> Result<(), RegisterError> {
         // SAFETY: the kernel copies the array, whose length is given.
         let result = unsafe {
@@ -53,12 +55,14 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
 
     /// Registers a table with room for `n` files, all of them missing.
     ///
+    /// If there are more than `RLIMIT_NOFILE` allows, liburing raises the soft limit and tries again.
+    ///
     /// Since Linux 5.19. C: `io_uring_register_files_sparse(3)`.
     ///
     /// # Errors
     ///
     /// * [`RegisterCause::AlreadyRegistered`] until they are unregistered.
-    /// * [`RegisterCause::DescriptorLimit`] if there are more than `RLIMIT_NOFILE` allows.
+    /// * [`RegisterCause::DescriptorLimit`] if there are more than the hard `RLIMIT_NOFILE` allows.
     pub fn register_files_sparse(&mut self, n: u32) -> Result<(), RegisterError> {
         // SAFETY: the ring is set up.
         let result = unsafe { sys::io_uring_register_files_sparse(self.ring().as_mut_ptr(), n) };
