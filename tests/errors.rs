@@ -182,7 +182,7 @@ fn causes_with_values_name_them() {
         ),
         (
             SetupCause::Other { errno: libc::EIO }.to_string(),
-            "(os error 5)",
+            "Input/output error",
         ),
         (
             RegisterCause::Memlock {
@@ -213,7 +213,7 @@ fn causes_with_values_name_them() {
         ),
         (
             RegisterCause::Other { errno: libc::EIO }.to_string(),
-            "(os error 5)",
+            "Input/output error",
         ),
     ];
     for (message, value) in named {

@@ -135,6 +135,9 @@ bitflags! {
 /// It flushes the whole file. The range of `len` bytes at `offset` is flushed after
 /// `sqe.read_write(fd, null::<c_void>(), len, offset)`.
 ///
+/// Since Linux 6.0 an error of `fsync(2)` itself does not end a chain: what is linked behind it
+/// runs.
+///
 /// # Safety
 ///
 /// * `fd` is a descriptor that the caller may use.
@@ -172,6 +175,11 @@ impl Operation for Fsync {
 /// * `EINVAL` if `len` is 0, or if `offset` or `len` is above `i64::MAX`.
 /// * `EOPNOTSUPP` if the file system does not have the mode.
 /// * Those of `fallocate(2)`.
+///
+/// # Notes
+///
+/// Since Linux 6.0 an error of `fallocate(2)` itself does not end a chain: what is linked behind it
+/// runs.
 ///
 /// # Safety
 ///
@@ -215,6 +223,11 @@ impl Operation for Fallocate {
 /// * `EINVAL` if `len` is negative, or the file is not open for writing.
 /// * Those of `ftruncate(2)`.
 ///
+/// # Notes
+///
+/// Since Linux 6.0 an error of `ftruncate(2)` itself does not end a chain: what is linked behind it
+/// runs.
+///
 /// # Safety
 ///
 /// * `fd` is a descriptor that the caller may write to.
@@ -251,6 +264,11 @@ impl Operation for Ftruncate {
 /// * `EBADF` with [`FIXED_FILE`](crate::SqeFlags::FIXED_FILE): `dfd` cannot be a registered file.
 /// * `EFAULT` if the path or the buffer is not mapped.
 /// * Those of `statx(2)`.
+///
+/// # Notes
+///
+/// Since Linux 6.0 an error of `statx(2)` itself does not end a chain: what is linked behind it
+/// runs.
 ///
 /// # Safety
 ///

@@ -20,6 +20,11 @@ use crate::entry::Sqe;
 /// * `EINVAL` with a flag other than `AT_REMOVEDIR`.
 /// * Those of `unlinkat(2)`.
 ///
+/// # Notes
+///
+/// Since Linux 6.0 an error of `unlinkat(2)` itself does not end a chain: what is linked behind it
+/// runs.
+///
 /// # Safety
 ///
 /// * `path` points to a C string, [argument memory](crate::operation#memory).
@@ -59,6 +64,11 @@ impl Operation for Unlinkat {
 ///
 /// * `EBADF` with [`FIXED_FILE`](crate::SqeFlags::FIXED_FILE): `dfd` cannot be a registered file.
 /// * Those of `mkdirat(2)`.
+///
+/// # Notes
+///
+/// Since Linux 6.0 an error of `mkdirat(2)` itself does not end a chain: what is linked behind it
+/// runs.
 ///
 /// # Safety
 ///
@@ -101,6 +111,11 @@ impl Operation for Mkdirat {
 /// * `EEXIST` with `RENAME_NOREPLACE` if the new name is there.
 /// * `EXDEV` if the new name is on another file system.
 /// * Those of `renameat2(2)`.
+///
+/// # Notes
+///
+/// Since Linux 6.0 an error of `renameat2(2)` itself does not end a chain: what is linked behind it
+/// runs.
 ///
 /// # Safety
 ///

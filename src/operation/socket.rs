@@ -306,6 +306,11 @@ impl Operation for Connect {
 /// * `EINVAL` if `how` is none of the three.
 /// * Those of `shutdown(2)`.
 ///
+/// # Notes
+///
+/// Since Linux 6.0 an error of `shutdown(2)` itself does not end a chain: what is linked behind it
+/// runs.
+///
 /// # Safety
 ///
 /// * `fd` is a socket that the caller may use.
