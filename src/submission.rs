@@ -4,89 +4,23 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::Ordering;
 
 use crate::enter::Gate;
 use crate::entry::{LargeSqe, Sqe, SqeFlags};
-use crate::error::{QueueFull, SubmitError};
+use crate::error::QueueFull;
 use crate::features::Features;
-use crate::kind::{AnyThread, HasLargeSqe, Sqe64, SqeSize, Threads, slot};
+use crate::kind::{AnyThread, HasLargeSqe, Sqe64, SqeSize, Threads};
 use crate::operation::{LargeOperation, Operation};
 use crate::params::SetupFlags;
 use crate::ring::{Ring, Word};
-use crate::sys;
-use crate::wait::{self, Errno, Wait, Waited};
 
-/// The array of slots that entries are written to.
-///
-/// `head..tail` are occupied, by entries that the kernel may not have read yet. Nothing here is
-/// shared with the kernel but the slots' memory: that the occupied ones become visible is the
-/// queue's business.
-#[derive(Clone, Copy, Debug)]
-struct Slots<S: SqeSize> {
-    base: *mut Sqe,
-    mask: u32,
-    /// The first slot that the kernel has not read, as far as we have looked.
-    head: u32,
-    /// The next slot to write.
-    tail: u32,
-    _size: PhantomData<fn() -> S>,
-}
+mod batch;
+mod slots;
+mod submit;
 
-impl<S: SqeSize> Slots<S> {
-    #[inline]
-    fn free(&self) -> u32 {
-        self.mask
-            .wrapping_add(1)
-            .wrapping_sub(self.tail.wrapping_sub(self.head))
-    }
-
-    /// Writes an entry into the next slot and returns the tail behind it.
-    ///
-    /// # Safety
-    ///
-    /// At least one slot is free, and the ring that the slots belong to lives.
-    #[inline]
-    unsafe fn write(&self, sqe: Sqe) -> u32 {
-        // SAFETY: the index is masked to the size of the array.
-        let slot = unsafe { slot(self.base, self.tail & self.mask, S::SHIFT) };
-        // SAFETY: the slot is free, so neither the kernel nor anyone else reads or writes it, and
-        // it has the size that `S` says.
-        unsafe { S::write(slot, sqe) };
-        self.tail.wrapping_add(1)
-    }
-
-    /// Writes a large entry into the next slot, or two, and returns the tail behind it; `None` if
-    /// there is no room.
-    ///
-    /// # Safety
-    ///
-    /// The ring that the slots belong to lives.
-    unsafe fn write_large(&self, sqe: LargeSqe) -> Option<u32>
-    where
-        S: HasLargeSqe,
-    {
-        let mut slots = *self;
-        // An entry of two slots must not wrap around: the last slot is filled with a NOP that
-        // completes silently.
-        let index = slots.tail & slots.mask;
-        let wraps = index + S::LARGE_SLOTS > slots.mask + 1;
-        if slots.free() < S::LARGE_SLOTS + u32::from(wraps) {
-            return None;
-        }
-        if wraps {
-            let mut filler = Sqe::of(&crate::operation::Nop);
-            filler.insert_flags(SqeFlags::CQE_SKIP_SUCCESS);
-            // SAFETY: a slot is free, and the ring lives.
-            slots.tail = unsafe { slots.write(filler) };
-        }
-        // SAFETY: the index is masked to the size of the array.
-        let slot = unsafe { slot(slots.base, slots.tail & slots.mask, S::SHIFT) };
-        // SAFETY: the slot and, where an entry takes two, the one behind it are free and adjoin.
-        unsafe { slot.cast::<LargeSqe>().write(sqe) };
-        Some(slots.tail.wrapping_add(S::LARGE_SLOTS))
-    }
-}
+pub use batch::Batch;
+use slots::Slots;
 
 /// The half of a ring that operations are pushed to and submitted from.
 ///
@@ -378,102 +312,6 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
         Ok(self.batch())
     }
 
-    /// Hands all queued entries to the kernel, and returns how many it took.
-    ///
-    /// It can take fewer: after an entry that it refuses at once it stops, unless the ring was
-    /// made with [`submit_all`](crate::IoUringParams::submit_all). The refused entry counts as
-    /// taken and completes with its error; the rest is still queued. On a ring with SQPOLL the
-    /// result is how many entries were newly shown to the kernel's thread, which is woken if it
-    /// sleeps.
-    ///
-    /// # Errors
-    ///
-    /// [`SubmitError`] says what to do. The entries are still queued.
-    #[inline]
-    pub fn submit(&mut self) -> Result<u32, SubmitError> {
-        if self.special {
-            return self.submit_specially();
-        }
-        let queued = self.slots.tail.wrapping_sub(self.slots.head);
-        if queued == 0 {
-            return Ok(0);
-        }
-        self.publish();
-        let result = self.gate.enter(queued, 0, 0);
-        self.slots.head = self.ring_head.load(Ordering::Relaxed);
-        if result < 0 {
-            self.submit_again(result)
-        } else {
-            Ok(result.cast_unsigned())
-        }
-    }
-
-    /// Hands all queued entries to the kernel and waits until `n` completions are ready, in one
-    /// system call if nothing comes between. Returns how many entries it took.
-    ///
-    /// A signal does not end the wait, and a submission that stops at a refused entry goes on
-    /// behind it. More completions than the queue has room for are never ready at once, so `n` is
-    /// cut to that. Without anything in flight it waits forever.
-    ///
-    /// # Errors
-    ///
-    /// [`SubmitError`] says what to do. The entries that were not taken are still queued.
-    #[inline]
-    pub fn submit_and_wait(&mut self, n: u32) -> Result<u32, SubmitError> {
-        if self.special {
-            return self
-                .submit_and_wait_with(&Wait::for_completions(n))
-                .map(|done| done.submitted);
-        }
-        let queued = self.slots.tail.wrapping_sub(self.slots.head);
-        self.publish();
-        let result = self.gate.enter(queued, n, sys::IORING_ENTER_GETEVENTS);
-        self.slots.head = self.ring_head.load(Ordering::Relaxed);
-        let ready = self
-            .cq_tail
-            .load(Ordering::Acquire)
-            .wrapping_sub(self.cq_head.load(Ordering::Relaxed));
-        if result.cast_unsigned() == queued && ready >= n {
-            Ok(queued)
-        } else {
-            self.wait_again(result, n)
-        }
-    }
-
-    /// Hands all queued entries to the kernel and waits as `wait` says.
-    ///
-    /// Running out of time is not an error.
-    ///
-    /// # Errors
-    ///
-    /// [`SubmitError`] says what to do. The entries that were not taken are still queued.
-    pub fn submit_and_wait_with(&mut self, wait: &Wait<'_>) -> Result<Waited, SubmitError> {
-        if self.ring.flags().contains(SetupFlags::SQ_REWIND) {
-            // Entries move when a part of them is taken, so submitting is a step of its own.
-            let mut submitted = 0;
-            while self.slots.tail != 0 {
-                submitted += self.submit_rewinding()?;
-            }
-            let waited = wait::wait(&self.ring, 0, wait)
-                .map_err(|Errno(errno)| SubmitError::new(errno, 0))?;
-            return Ok(Waited {
-                submitted,
-                ..waited
-            });
-        }
-        self.publish();
-        if self.ring.flags().contains(SetupFlags::SQPOLL) {
-            let shown = self.show_to_thread();
-            let waited = wait::wait(&self.ring, shown, wait);
-            self.slots.head = self.ring_head.load(Ordering::Acquire);
-            return waited.map_err(|Errno(errno)| SubmitError::new(errno, self.unsubmitted()));
-        }
-        let queued = self.slots.tail.wrapping_sub(self.slots.head);
-        let waited = wait::wait(&self.ring, queued, wait);
-        self.slots.head = self.ring_head.load(Ordering::Relaxed);
-        waited.map_err(|Errno(errno)| SubmitError::new(errno, self.unsubmitted()))
-    }
-
     /// How many more operations can be pushed before the queue is full.
     #[inline]
     pub fn space_left(&mut self) -> u32 {
@@ -505,29 +343,6 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
     #[inline]
     pub fn capacity(&self) -> u32 {
         self.slots.mask.wrapping_add(1)
-    }
-
-    /// Waits until the kernel's thread has made room in the queue, on a ring with SQPOLL. Returns
-    /// at once if there is room, and on other rings, where only submitting makes room.
-    ///
-    /// Since Linux 5.10. C: `io_uring_sqring_wait`.
-    ///
-    /// # Errors
-    ///
-    /// [`SubmitError`]; `EINVAL` on an older kernel.
-    pub fn wait_for_space(&mut self) -> Result<(), SubmitError> {
-        if !self.ring.flags().contains(SetupFlags::SQPOLL) {
-            return Ok(());
-        }
-        while self.space_left() == 0 {
-            // What was pushed and never shown to the thread would keep the queue full for ever.
-            self.submit()?;
-            let result = self.gate.enter(0, 0, sys::IORING_ENTER_SQ_WAIT);
-            if result < 0 && result != -libc::EINTR {
-                return Err(SubmitError::new(-result, self.unsubmitted()));
-            }
-        }
-        Ok(())
     }
 
     /// How many entries the kernel could not make sense of at all. Always 0, unless somebody else
@@ -570,93 +385,6 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
             Err(QueueFull)
         }
     }
-
-    /// Shows the kernel all that was pushed.
-    #[inline]
-    fn publish(&self) {
-        // Release: the entries were written before.
-        self.ring_tail.store(self.slots.tail, Ordering::Release);
-    }
-
-    /// Goes on after a submission that failed.
-    #[cold]
-    fn submit_again(&mut self, mut result: i32) -> Result<u32, SubmitError> {
-        while result == -libc::EINTR {
-            result = self
-                .gate
-                .enter(self.slots.tail.wrapping_sub(self.slots.head), 0, 0);
-            self.slots.head = self.ring_head.load(Ordering::Relaxed);
-        }
-        u32::try_from(result).map_err(|_| SubmitError::new(-result, self.unsubmitted()))
-    }
-
-    /// Goes on after a wait that ended early, for whatever reason.
-    #[cold]
-    fn wait_again(&mut self, result: i32, n: u32) -> Result<u32, SubmitError> {
-        if result < 0 && result != -libc::EINTR {
-            return Err(SubmitError::new(-result, self.unsubmitted()));
-        }
-        let submitted = u32::try_from(result).unwrap_or(0);
-        let rest = self.submit_and_wait_with(&Wait::for_completions(n))?;
-        Ok(submitted + rest.submitted)
-    }
-
-    #[cold]
-    fn submit_specially(&mut self) -> Result<u32, SubmitError> {
-        if self.ring.flags().contains(SetupFlags::SQ_REWIND) {
-            return self.submit_rewinding();
-        }
-        self.publish();
-        let shown = self.show_to_thread();
-        if self.ring.sq_flags().load(Ordering::Relaxed) & sys::IORING_SQ_NEED_WAKEUP != 0 {
-            let result = self.gate.enter(shown, 0, sys::IORING_ENTER_SQ_WAKEUP);
-            if result < 0 && result != -libc::EINTR {
-                return Err(SubmitError::new(-result, self.unsubmitted()));
-            }
-        }
-        Ok(shown)
-    }
-
-    /// Counts what the kernel's thread is newly shown, and orders the tail's store before the look
-    /// at whether the thread sleeps: it looks at the tail after it has said so.
-    fn show_to_thread(&mut self) -> u32 {
-        fence(Ordering::SeqCst);
-        let shown = self.slots.tail.wrapping_sub(self.published);
-        self.published = self.slots.tail;
-        shown
-    }
-
-    /// Submits from the first slot on, as the kernel does with `SQ_REWIND`, and moves what it did not
-    /// take there.
-    fn submit_rewinding(&mut self) -> Result<u32, SubmitError> {
-        let queued = self.slots.tail;
-        if queued == 0 {
-            return Ok(0);
-        }
-        let mut result = self.gate.enter(queued, 0, 0);
-        while result == -libc::EINTR {
-            result = self.gate.enter(queued, 0, 0);
-        }
-        // The head and the tail that the kernel ignores stay 0, as it asks.
-        let taken = match u32::try_from(result) {
-            Ok(0) => return Err(SubmitError::new(libc::EAGAIN, queued)),
-            Ok(taken) => taken,
-            Err(_) => return Err(SubmitError::new(-result, queued)),
-        };
-        for index in taken..queued {
-            // SAFETY: the index is below the number of entries.
-            let from = unsafe { slot(self.slots.base, index, S::SHIFT) };
-            // SAFETY: as above.
-            let to = unsafe { slot(self.slots.base, index - taken, S::SHIFT) };
-            // SAFETY: both slots are in the array and have this many bytes; they differ.
-            unsafe {
-                to.cast::<u8>()
-                    .copy_from_nonoverlapping(from.cast(), 1 << S::SHIFT);
-            };
-        }
-        self.slots.tail = queued - taken;
-        Ok(taken)
-    }
 }
 
 impl<T: Threads, S: SqeSize> fmt::Debug for SubmissionQueue<T, S> {
@@ -666,111 +394,5 @@ impl<T: Threads, S: SqeSize> fmt::Debug for SubmissionQueue<T, S> {
             .field("unsubmitted", &self.unsubmitted())
             .field("flags", &self.setup_flags())
             .finish_non_exhaustive()
-    }
-}
-
-/// Pushes many operations to a submission queue.
-///
-/// From [`SubmissionQueue::batch`] or [`SubmissionQueue::reserve`].
-#[derive(Debug)]
-#[must_use = "a batch pushes nothing by itself"]
-pub struct Batch<'q, T: Threads = AnyThread, S: SqeSize = Sqe64> {
-    slots: Slots<S>,
-    queue: &'q mut SubmissionQueue<T, S>,
-}
-
-impl<T: Threads, S: SqeSize> Batch<'_, T, S> {
-    /// Queues an operation; see [`SubmissionQueue::push`].
-    ///
-    /// # Errors
-    ///
-    /// [`QueueFull`]; this one was not queued.
-    ///
-    /// # Safety
-    ///
-    /// That of [`SubmissionQueue::push`].
-    #[inline]
-    pub unsafe fn push<O: Operation>(
-        &mut self,
-        operation: &O,
-        user_data: u64,
-    ) -> Result<(), QueueFull> {
-        // SAFETY: the caller's promise.
-        unsafe { self.push_with(operation, user_data, |_| ()) }
-    }
-
-    /// Queues an operation with flags; see [`SubmissionQueue::push_with_flags`].
-    ///
-    /// # Errors
-    ///
-    /// [`QueueFull`]; this one was not queued.
-    ///
-    /// # Safety
-    ///
-    /// That of [`SubmissionQueue::push_with_flags`].
-    #[inline]
-    pub unsafe fn push_with_flags<O: Operation>(
-        &mut self,
-        operation: &O,
-        user_data: u64,
-        flags: SqeFlags,
-    ) -> Result<(), QueueFull> {
-        // SAFETY: the caller's promise.
-        unsafe { self.push_with(operation, user_data, |sqe| sqe.insert_flags(flags)) }
-    }
-
-    /// Queues an operation with further settings; see [`SubmissionQueue::push_with`].
-    ///
-    /// # Errors
-    ///
-    /// [`QueueFull`]; this one was not queued.
-    ///
-    /// # Safety
-    ///
-    /// That of [`SubmissionQueue::push_with`].
-    #[inline]
-    pub unsafe fn push_with<O: Operation>(
-        &mut self,
-        operation: &O,
-        user_data: u64,
-        settings: impl FnOnce(&mut Sqe),
-    ) -> Result<(), QueueFull> {
-        if self.slots.free() == 0 {
-            self.queue.look_for_room(1)?;
-            self.slots.head = self.queue.slots.head;
-        }
-        let mut sqe = Sqe::of(operation);
-        settings(&mut sqe);
-        sqe.set_user_data(user_data);
-        // SAFETY: a slot is free, and the ring lives as long as the queue.
-        self.slots.tail = unsafe { self.slots.write(sqe) };
-        self.queue.slots.tail = self.slots.tail;
-        Ok(())
-    }
-
-    /// How many more operations can be pushed before the queue is full.
-    #[inline]
-    pub fn space_left(&self) -> u32 {
-        self.slots.free()
-    }
-
-    /// Hands all queued entries to the kernel; see [`SubmissionQueue::submit`].
-    ///
-    /// # Errors
-    ///
-    /// [`SubmitError`] says what to do. The entries are still queued.
-    #[inline]
-    pub fn submit(self) -> Result<u32, SubmitError> {
-        self.queue.submit()
-    }
-
-    /// Hands all queued entries to the kernel and waits; see [`SubmissionQueue::submit_and_wait`].
-    ///
-    /// # Errors
-    ///
-    /// [`SubmitError`] says what to do. The entries that were not taken are still queued.
-    #[inline]
-    pub fn submit_and_wait(self, n: u32) -> Result<u32, SubmitError> {
-        self.queue.submit_and_wait(n)
     }
 }

@@ -1,0 +1,218 @@
+//! Handing entries to the kernel.
+
+use std::sync::atomic::{Ordering, fence};
+
+use super::SubmissionQueue;
+use crate::error::SubmitError;
+use crate::kind::{SqeSize, Threads, slot};
+use crate::params::SetupFlags;
+use crate::sys;
+use crate::wait::{self, Errno, Wait, Waited};
+
+impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
+    /// Hands all queued entries to the kernel, and returns how many it took.
+    ///
+    /// It can take fewer: after an entry that it refuses at once it stops, unless the ring was
+    /// made with [`submit_all`](crate::IoUringParams::submit_all). The refused entry counts as
+    /// taken and completes with its error; the rest is still queued. On a ring with SQPOLL the
+    /// result is how many entries were newly shown to the kernel's thread, which is woken if it
+    /// sleeps.
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError`] says what to do. The entries are still queued.
+    #[inline]
+    pub fn submit(&mut self) -> Result<u32, SubmitError> {
+        if self.special {
+            return self.submit_specially();
+        }
+        let queued = self.slots.tail.wrapping_sub(self.slots.head);
+        if queued == 0 {
+            return Ok(0);
+        }
+        self.publish();
+        let result = self.gate.enter(queued, 0, 0);
+        self.slots.head = self.ring_head.load(Ordering::Relaxed);
+        if result < 0 {
+            self.submit_again(result)
+        } else {
+            Ok(result.cast_unsigned())
+        }
+    }
+
+    /// Hands all queued entries to the kernel and waits until `n` completions are ready, in one
+    /// system call if nothing comes between. Returns how many entries it took.
+    ///
+    /// A signal does not end the wait, and a submission that stops at a refused entry goes on
+    /// behind it. More completions than the queue has room for are never ready at once, so `n` is
+    /// cut to that. Without anything in flight it waits forever.
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError`] says what to do. The entries that were not taken are still queued.
+    #[inline]
+    pub fn submit_and_wait(&mut self, n: u32) -> Result<u32, SubmitError> {
+        if self.special {
+            return self
+                .submit_and_wait_with(&Wait::for_completions(n))
+                .map(|done| done.submitted);
+        }
+        let queued = self.slots.tail.wrapping_sub(self.slots.head);
+        self.publish();
+        let result = self.gate.enter(queued, n, sys::IORING_ENTER_GETEVENTS);
+        self.slots.head = self.ring_head.load(Ordering::Relaxed);
+        let ready = self
+            .cq_tail
+            .load(Ordering::Acquire)
+            .wrapping_sub(self.cq_head.load(Ordering::Relaxed));
+        if result.cast_unsigned() == queued && ready >= n {
+            Ok(queued)
+        } else {
+            self.wait_again(result, n)
+        }
+    }
+
+    /// Hands all queued entries to the kernel and waits as `wait` says.
+    ///
+    /// Running out of time is not an error.
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError`] says what to do. The entries that were not taken are still queued.
+    pub fn submit_and_wait_with(&mut self, wait: &Wait<'_>) -> Result<Waited, SubmitError> {
+        if self.ring.flags().contains(SetupFlags::SQ_REWIND) {
+            // Entries move when a part of them is taken, so submitting is a step of its own.
+            let mut submitted = 0;
+            while self.slots.tail != 0 {
+                submitted += self.submit_rewinding()?;
+            }
+            let waited = wait::wait(&self.ring, 0, wait)
+                .map_err(|Errno(errno)| SubmitError::new(errno, 0))?;
+            return Ok(Waited {
+                submitted,
+                ..waited
+            });
+        }
+        self.publish();
+        if self.ring.flags().contains(SetupFlags::SQPOLL) {
+            let shown = self.show_to_thread();
+            let waited = wait::wait(&self.ring, shown, wait);
+            self.slots.head = self.ring_head.load(Ordering::Acquire);
+            return waited.map_err(|Errno(errno)| SubmitError::new(errno, self.unsubmitted()));
+        }
+        let queued = self.slots.tail.wrapping_sub(self.slots.head);
+        let waited = wait::wait(&self.ring, queued, wait);
+        self.slots.head = self.ring_head.load(Ordering::Relaxed);
+        waited.map_err(|Errno(errno)| SubmitError::new(errno, self.unsubmitted()))
+    }
+
+    /// Waits until the kernel's thread has made room in the queue, on a ring with SQPOLL. Returns
+    /// at once if there is room, and on other rings, where only submitting makes room.
+    ///
+    /// Since Linux 5.10. C: `io_uring_sqring_wait`.
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError`]; `EINVAL` on an older kernel.
+    pub fn wait_for_space(&mut self) -> Result<(), SubmitError> {
+        if !self.ring.flags().contains(SetupFlags::SQPOLL) {
+            return Ok(());
+        }
+        while self.space_left() == 0 {
+            // What was pushed and never shown to the thread would keep the queue full for ever.
+            self.submit()?;
+            let result = self.gate.enter(0, 0, sys::IORING_ENTER_SQ_WAIT);
+            if result < 0 && result != -libc::EINTR {
+                return Err(SubmitError::new(-result, self.unsubmitted()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows the kernel all that was pushed.
+    #[inline]
+    fn publish(&self) {
+        // Release: the entries were written before.
+        self.ring_tail.store(self.slots.tail, Ordering::Release);
+    }
+
+    /// Goes on after a submission that failed.
+    #[cold]
+    fn submit_again(&mut self, mut result: i32) -> Result<u32, SubmitError> {
+        while result == -libc::EINTR {
+            result = self
+                .gate
+                .enter(self.slots.tail.wrapping_sub(self.slots.head), 0, 0);
+            self.slots.head = self.ring_head.load(Ordering::Relaxed);
+        }
+        u32::try_from(result).map_err(|_| SubmitError::new(-result, self.unsubmitted()))
+    }
+
+    /// Goes on after a wait that ended early, for whatever reason.
+    #[cold]
+    fn wait_again(&mut self, result: i32, n: u32) -> Result<u32, SubmitError> {
+        if result < 0 && result != -libc::EINTR {
+            return Err(SubmitError::new(-result, self.unsubmitted()));
+        }
+        let submitted = u32::try_from(result).unwrap_or(0);
+        let rest = self.submit_and_wait_with(&Wait::for_completions(n))?;
+        Ok(submitted + rest.submitted)
+    }
+
+    #[cold]
+    fn submit_specially(&mut self) -> Result<u32, SubmitError> {
+        if self.ring.flags().contains(SetupFlags::SQ_REWIND) {
+            return self.submit_rewinding();
+        }
+        self.publish();
+        let shown = self.show_to_thread();
+        if self.ring.sq_flags().load(Ordering::Relaxed) & sys::IORING_SQ_NEED_WAKEUP != 0 {
+            let result = self.gate.enter(shown, 0, sys::IORING_ENTER_SQ_WAKEUP);
+            if result < 0 && result != -libc::EINTR {
+                return Err(SubmitError::new(-result, self.unsubmitted()));
+            }
+        }
+        Ok(shown)
+    }
+
+    /// Counts what the kernel's thread is newly shown, and orders the tail's store before the look
+    /// at whether the thread sleeps: it looks at the tail after it has said so.
+    fn show_to_thread(&mut self) -> u32 {
+        fence(Ordering::SeqCst);
+        let shown = self.slots.tail.wrapping_sub(self.published);
+        self.published = self.slots.tail;
+        shown
+    }
+
+    /// Submits from the first slot on, as the kernel does with `SQ_REWIND`, and moves what it did not
+    /// take there.
+    fn submit_rewinding(&mut self) -> Result<u32, SubmitError> {
+        let queued = self.slots.tail;
+        if queued == 0 {
+            return Ok(0);
+        }
+        let mut result = self.gate.enter(queued, 0, 0);
+        while result == -libc::EINTR {
+            result = self.gate.enter(queued, 0, 0);
+        }
+        // The head and the tail that the kernel ignores stay 0, as it asks.
+        let taken = match u32::try_from(result) {
+            Ok(0) => return Err(SubmitError::new(libc::EAGAIN, queued)),
+            Ok(taken) => taken,
+            Err(_) => return Err(SubmitError::new(-result, queued)),
+        };
+        for index in taken..queued {
+            // SAFETY: the index is below the number of entries.
+            let from = unsafe { slot(self.slots.base, index, S::SHIFT) };
+            // SAFETY: as above.
+            let to = unsafe { slot(self.slots.base, index - taken, S::SHIFT) };
+            // SAFETY: both slots are in the array and have this many bytes; they differ.
+            unsafe {
+                to.cast::<u8>()
+                    .copy_from_nonoverlapping(from.cast(), 1 << S::SHIFT);
+            };
+        }
+        self.slots.tail = queued - taken;
+        Ok(taken)
+    }
+}
