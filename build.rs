@@ -74,16 +74,16 @@ fn place_upstream(liburing: &Path) -> Result<PathBuf> {
             ))
         };
     }
-    println!("cargo::rerun-if-changed={}", manifest.display());
-    println!(
-        "cargo::rerun-if-changed={}",
-        pin.join("Cargo.lock").display()
-    );
-    let wanted = fs::read(&manifest).map_err(|error| failed("read", &manifest, &error))?;
+    let mut wanted = Vec::new();
+    for file in [&manifest, &pin.join("Cargo.lock")] {
+        println!("cargo::rerun-if-changed={}", file.display());
+        wanted.extend(fs::read(file).map_err(|error| failed("read", file, &error))?);
+    }
     if is_made_from(&upstream, &wanted) {
         return Ok(upstream);
     }
 
+    let outdated = upstream.exists();
     let package = fetch_pinned_package(&manifest)?;
     let unfinished = liburing.join(format!("upstream.{}", process::id()));
     fs::create_dir_all(&unfinished).map_err(|error| failed("create", &unfinished, &error))?;
@@ -94,27 +94,27 @@ fn place_upstream(liburing: &Path) -> Result<PathBuf> {
     }
     fs::write(unfinished.join(STAMP), &wanted)
         .map_err(|error| failed("write", &unfinished.join(STAMP), &error))?;
-    move_into_place(&unfinished, &upstream, &wanted)?;
+    move_into_place(&unfinished, &upstream, &wanted, outdated)?;
     Ok(upstream)
 }
 
-/// The copy of the pin's manifest that tells what a folder of source was made from.
-const STAMP: &str = "pin.toml";
+/// The copy of the pin, manifest and lock file, that tells what a folder of source was made from.
+const STAMP: &str = "pin.txt";
 
-fn is_made_from(upstream: &Path, manifest: &[u8]) -> bool {
-    fs::read(upstream.join(STAMP)).is_ok_and(|found| found == manifest)
+fn is_made_from(upstream: &Path, pin: &[u8]) -> bool {
+    fs::read(upstream.join(STAMP)).is_ok_and(|found| found == pin)
 }
 
-/// Renames a finished folder to its final name. Another build may do the same at the same time:
-/// whichever comes second finds the folder there and drops its own.
-fn move_into_place(unfinished: &Path, upstream: &Path, manifest: &[u8]) -> Result<()> {
-    let outdated = unfinished.with_file_name(format!("upstream.{}.old", process::id()));
-    if !is_made_from(upstream, manifest) && fs::rename(upstream, &outdated).is_ok() {
-        fs::remove_dir_all(&outdated).map_err(|error| failed("remove", &outdated, &error))?;
+/// Renames a finished folder to its final name, after one that is outdated. Another build may do the
+/// same at the same time: whichever comes second finds the folder there and drops its own.
+fn move_into_place(unfinished: &Path, upstream: &Path, pin: &[u8], outdated: bool) -> Result<()> {
+    let old = unfinished.with_file_name(format!("upstream.{}.old", process::id()));
+    if outdated && !is_made_from(upstream, pin) && fs::rename(upstream, &old).is_ok() {
+        fs::remove_dir_all(&old).map_err(|error| failed("remove", &old, &error))?;
     }
     if let Err(error) = fs::rename(unfinished, upstream) {
         fs::remove_dir_all(unfinished).map_err(|error| failed("remove", unfinished, &error))?;
-        if !is_made_from(upstream, manifest) {
+        if !is_made_from(upstream, pin) {
             return Err(failed("create", upstream, &error));
         }
     }
@@ -145,18 +145,14 @@ fn fetch_pinned_package(manifest: &Path) -> Result<PathBuf> {
         })?;
         cargo(manifest, &metadata)?
     };
-    let package = answer
-        .split("\"manifest_path\":\"")
-        .skip(1)
-        .filter_map(|rest| rest.split('"').next())
-        .find_map(|path| {
-            path.strip_suffix("/Cargo.toml")
-                .filter(|path| path.contains("/uring-sys2-"))
-        })
-        .ok_or(
-            "`cargo metadata` names no folder for uring-sys2, the package that liburing/pin pins",
-        )?;
-    Ok(PathBuf::from(package))
+    // The manifest's path follows the name in each package's description.
+    let path = answer
+        .split_once("\"name\":\"uring-sys2\",\"version\"")
+        .and_then(|(_, rest)| rest.split_once("\"manifest_path\":\""))
+        .and_then(|(_, rest)| rest.split('"').next())
+        .ok_or("`cargo metadata` does not name uring-sys2, the package that liburing/pin pins")?;
+    let manifest = PathBuf::from(path.replace("\\\\", "\\"));
+    Ok(manifest.parent().unwrap_or(&manifest).to_path_buf())
 }
 
 /// Runs Cargo on the pin's manifest and returns what it printed.
@@ -267,17 +263,15 @@ fn compile(liburing: &Path, upstream: &Path) -> Result<()> {
 }
 
 #[cfg(feature = "bindgen")]
-const C_LIBRARY_TYPES: [&str; 15] = [
+const C_LIBRARY_TYPES: [&str; 13] = [
     "cmsghdr",
     "cpu_set_t",
     "epoll_event",
     "id_t",
     "idtype_t",
     "iovec",
-    "loff_t",
     "mode_t",
     "msghdr",
-    "off_t",
     "siginfo_t",
     "sigset_t",
     "sockaddr",
@@ -288,6 +282,9 @@ const C_LIBRARY_TYPES: [&str; 15] = [
 /// Writes `bindings.rs` into OUT_DIR, by the same call that made `src/sys/bindings.rs`.
 #[cfg(feature = "bindgen")]
 fn generate_bindings(liburing: &Path, upstream: &Path) -> Result<()> {
+    for name in ["LIBCLANG_PATH", "BINDGEN_EXTRA_CLANG_ARGS"] {
+        println!("cargo::rerun-if-env-changed={name}");
+    }
     let out = PathBuf::from(variable("OUT_DIR")?);
     let arguments = [
         format!("-I{}", liburing.join("include").display()),
@@ -313,6 +310,10 @@ fn generate_bindings(liburing: &Path, upstream: &Path) -> Result<()> {
             "__(pid|uid|clock|uint32|int32|mode|id|off|loff|off64|socklen)_t|__cpu_mask",
         )
         .raw_line(format!("use libc::{{{}}};", C_LIBRARY_TYPES.join(", ")))
+        // With _FILE_OFFSET_BITS, on every target.
+        .blocklist_type("off_t|loff_t")
+        .raw_line("pub type off_t = i64;")
+        .raw_line("pub type loff_t = i64;")
         .blocklist_item(
             "LIBURING_NOEXCEPT|__NR_.*|uring_(un)?likely|UAPI_.*|LIO_URING_.*|_LOCAL_INLINE",
         )

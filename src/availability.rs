@@ -8,7 +8,7 @@ use crate::error::{SetupCause, SetupError};
 use crate::features::Features;
 use crate::operation::Nop;
 use crate::params::{IoUringParams, SetupFlags};
-use crate::register::limit;
+use crate::register::{Resource, limit};
 use crate::ring::IoUring;
 use crate::sys;
 use crate::wait::Wait;
@@ -93,7 +93,7 @@ impl SetupError {
             libc::EACCES => SetupCause::Forbidden,
             libc::ENOMEM => out_of_memory(entries, params),
             libc::EMFILE => SetupCause::DescriptorLimit {
-                limit: limit(libc::RLIMIT_NOFILE),
+                limit: limit(Resource::Descriptors),
             },
             libc::ENFILE => SetupCause::SystemDescriptorLimit,
             libc::ENXIO | libc::EBADF => SetupCause::NotARing {
@@ -157,7 +157,7 @@ fn locked_memory(entries: u32, params: &sys::io_uring_params) -> SetupCause {
     let needed = unsafe { sys::io_uring_memory_size_params(entries, &raw mut params) };
     SetupCause::Memlock {
         needed: u64::try_from(needed).unwrap_or(0),
-        limit: limit(libc::RLIMIT_MEMLOCK),
+        limit: limit(Resource::LockedMemory),
     }
 }
 
@@ -171,7 +171,7 @@ fn locked_memory_is_counted() -> bool {
     let counted = bare_ring(1, smallest).map_or(true, |features| {
         !features.contains(Features::NATIVE_WORKERS) || features.contains(Features::RW_ATTR)
     });
-    counted && limit(libc::RLIMIT_MEMLOCK) != u64::MAX && !has_capability(CAP_IPC_LOCK)
+    counted && limit(Resource::LockedMemory) != u64::MAX && !has_capability(CAP_IPC_LOCK)
 }
 
 /// Makes a ring without mapping it, and returns what the kernel said of itself, or an errno.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -180,8 +181,8 @@ pub struct CompletionQueue<T: Threads = AnyThread, C: CqeSize = Cqe16> {
 }
 
 // SAFETY: the pointers lead into memory that `ring` keeps mapped, whatever thread it is on. Of that
-// memory a completion queue writes the head alone, which no other queue does, since there is one
-// per ring and it is not `Clone`.
+// memory a completion queue writes the head and its own flags alone, which no other queue does,
+// since there is one per ring and it is not `Clone`.
 unsafe impl<C: CqeSize> Send for CompletionQueue<AnyThread, C> {}
 
 impl<T: Threads, C: CqeSize> CompletionQueue<T, C> {
@@ -289,9 +290,10 @@ impl<T: Threads, C: CqeSize> CompletionQueue<T, C> {
         Completions { queue: self }
     }
 
-    /// How many completions can be taken without waiting.
+    /// How many completions are in the queue.
     ///
-    /// Fillers and the second halves of large completions count on a ring of mixed ones.
+    /// Never enters the kernel, and does not count what the kernel still holds: completions that
+    /// did not fit, or that it puts off until it is asked, as on a ring for one thread. Fillers and the second halves of large completions count on a ring of mixed ones.
     #[inline]
     pub fn ready(&self) -> u32 {
         self.ring_tail
@@ -322,7 +324,7 @@ impl<T: Threads, C: CqeSize> CompletionQueue<T, C> {
     /// Those of [`next`](Self::next).
     pub fn wait_with(&mut self, wait: &Wait<'_>) -> io::Result<Waited> {
         self.publish_head();
-        Ok(wait::wait(&self.ring, 0, wait)?)
+        Ok(wait::wait(&self.ring, self.head, 0, wait)?)
     }
 
     /// How many completions the queue has room for.
@@ -361,6 +363,12 @@ impl<T: Threads, C: CqeSize> CompletionQueue<T, C> {
         self.ring.flags()
     }
 
+    /// The ring's descriptor, to be polled for readiness: it is readable when a completion is
+    /// ready. `None` with [`registered_fd_only`](crate::IoUringParams::registered_fd_only).
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.ring.fd()
+    }
+
     pub(crate) fn ring(&self) -> &Arc<Ring> {
         &self.ring
     }
@@ -375,18 +383,22 @@ impl<T: Threads, C: CqeSize> CompletionQueue<T, C> {
     /// Takes one completion, and tells the kernel.
     #[inline]
     fn take(&mut self) -> Option<Completion<C::Extra>> {
-        if self.head == self.tail {
-            self.tail = self.ring_tail.load(Ordering::Acquire);
+        // More than once around only if the last look found nothing but fillers.
+        loop {
             if self.head == self.tail {
-                // The room of what a forgotten iterator took is still to be given back, or the
-                // kernel would take the queue for filled.
+                self.tail = self.ring_tail.load(Ordering::Acquire);
+                if self.head == self.tail {
+                    // The room of what a forgotten iterator took is still to be given back, or the
+                    // kernel would take the queue for filled.
+                    self.publish_head();
+                    return None;
+                }
+            }
+            if let Some(completion) = self.advance() {
                 self.publish_head();
-                return None;
+                return Some(completion);
             }
         }
-        let completion = self.advance()?;
-        self.publish_head();
-        Some(completion)
     }
 
     /// The completion at the head, and how many slots it takes.

@@ -49,6 +49,9 @@ bitflags! {
         const BUFFER_SELECT = sys::IOSQE_BUFFER_SELECT as u8;
         /// Posts no completion if it succeeds.
         ///
+        /// Once a ring has seen such an entry, the kernel refuses [`IO_DRAIN`](Self::IO_DRAIN) on
+        /// it, with `EOPNOTSUPP`.
+        ///
         /// Since Linux 5.17. C: `IOSQE_CQE_SKIP_SUCCESS`.
         const CQE_SKIP_SUCCESS = sys::IOSQE_CQE_SKIP_SUCCESS as u8;
     }
@@ -182,9 +185,14 @@ impl Sqe {
     }
 
     /// Takes an entry that C code has prepared.
-    pub fn from_raw(raw: sys::io_uring_sqe) -> Self {
-        // SAFETY: both are 64 bytes of integers without padding, as asserted above and in `sys`,
-        // so any value of the one is a value of the other.
+    ///
+    /// # Safety
+    ///
+    /// All 64 bytes are initialized. A union of which a narrow field was written may leave some
+    /// that are not.
+    pub unsafe fn from_raw(raw: sys::io_uring_sqe) -> Self {
+        // SAFETY: the caller's promise. Both are 64 bytes of integers without padding, as asserted
+        // above and in `sys`.
         unsafe { std::mem::transmute::<sys::io_uring_sqe, Self>(raw) }
     }
 

@@ -139,6 +139,9 @@ impl From<SetupError> for io::Error {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SetupCause {
+    /// This is not Linux. On Linux it does not occur.
+    #[error("io_uring is a feature of Linux; use another way of doing I/O here")]
+    UnsupportedOs,
     /// The kernel has no io_uring.
     #[error("the kernel has no io_uring; it came with Linux 5.1 and can be left out of a build")]
     NoKernelSupport,

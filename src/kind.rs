@@ -59,6 +59,10 @@ pub trait SqeSize: Sealed + Copy + Debug + 'static {
     #[doc(hidden)]
     const SHIFT: u32;
 
+    /// Whether some entries take more slots than others.
+    #[doc(hidden)]
+    const MIXED: bool = false;
+
     /// Writes an entry into a slot.
     ///
     /// # Safety
@@ -118,6 +122,7 @@ impl HasLargeSqe for Sqe128 {
 impl Sealed for SqeMixed {}
 impl SqeSize for SqeMixed {
     const SHIFT: u32 = 6;
+    const MIXED: bool = true;
 }
 impl HasLargeSqe for SqeMixed {
     const LARGE_SLOTS: u32 = 2;

@@ -60,6 +60,15 @@
 //!   completions fetches it. Should it refuse new submissions meanwhile, [`SubmitError`] says so,
 //!   and they stay queued.
 //!
+//! # Threads and child processes
+//!
+//! When a thread ends, the kernel cancels what it had submitted and has not been carried out: those
+//! operations complete with `ECANCELED`.
+//!
+//! A child process that was forked has copies of these values, but not the queues that they lead
+//! to. In a child they may be dropped, which does nothing to the parent's ring; looking at them or
+//! pushing faults, and what is registered through them reaches the parent's ring.
+//!
 //! # Errors
 //!
 //! Errors of the ring itself have types that say what to do: [`SetupError`], [`SubmitError`],
@@ -83,6 +92,8 @@ mod entry;
 mod error;
 #[cfg(target_os = "linux")]
 mod features;
+#[cfg(target_os = "linux")]
+mod fork;
 #[cfg(target_os = "linux")]
 pub mod kind;
 #[cfg(target_os = "linux")]

@@ -24,7 +24,8 @@
 //!
 //! * The *result* is what [`Completion::result`](crate::Completion::result) holds.
 //! * Any operation can complete with `EINVAL` on a kernel that is older than the version its page
-//!   names, and with `ECANCELED` when it was cancelled or an earlier part of its chain failed.
+//!   names, and with `ECANCELED` when it was cancelled, an earlier part of its chain failed, or the
+//!   thread that submitted it ended.
 //!   [`Probe`](crate::Probe) tells beforehand what the kernel knows.
 //! * A ring with IOPOLL takes reads and writes of files and little else: other operations complete
 //!   with `EINVAL` there.

@@ -125,7 +125,8 @@ impl<T: Threads, S: SqeSize, C: CqeSize> IoUringParams<T, S, C> {
     ///
     /// Only reads and writes with `O_DIRECT` on a device with poll queues work on such a ring, and
     /// what cannot be polled for; others complete with `EOPNOTSUPP` or `EINVAL`. Nothing completes
-    /// unless somebody waits or looks: the completion queue's methods do.
+    /// unless somebody waits or looks: the completion queue's methods do. Waiting takes a whole
+    /// processor.
     ///
     /// Since Linux 5.1. C: `IORING_SETUP_IOPOLL`.
     pub fn iopoll(self) -> Self {
@@ -298,6 +299,10 @@ impl<T: Threads, S: SqeSize, C: CqeSize> IoUringParams<T, S, C> {
                 "a completion queue has at most 65536 entries; `clamp` takes as many as there can be",
             ),
             (
+                flags.contains(F::SQE_MIXED) && self.entries < 4,
+                "a queue of mixed entries needs at least 4, or a large one does not always fit",
+            ),
+            (
                 flags.contains(F::SQ_AFF) && !flags.contains(F::SQPOLL),
                 "`sq_aff` binds the thread that `sqpoll` makes, and there is no `sqpoll`",
             ),
@@ -430,7 +435,12 @@ impl<T: Threads, C: CqeSize> IoUringParams<T, Sqe64, C> {
         self.insert(SetupFlags::SQE128)
     }
 
-    /// Lets entries have 64 or 128 bytes. One of 128 takes two slots of the queue.
+    /// Lets entries have 64 or 128 bytes. One of 128 takes two slots of the queue, and it needs at
+    /// least 4.
+    ///
+    /// A large entry is not split at the end of the array: a NOP fills the last slot, with
+    /// [`CQE_SKIP_SUCCESS`](crate::SqeFlags::CQE_SKIP_SUCCESS). The kernel then refuses
+    /// [`IO_DRAIN`](crate::SqeFlags::IO_DRAIN) on this ring, so do without it.
     ///
     /// Since Linux 6.19. C: `IORING_SETUP_SQE_MIXED`.
     pub fn sqe_mixed(self) -> IoUringParams<T, SqeMixed, C> {

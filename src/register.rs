@@ -50,12 +50,24 @@ pub(crate) fn check(
     })
 }
 
+/// A resource whose limit stands in the way of rings.
+#[derive(Clone, Copy)]
+pub(crate) enum Resource {
+    LockedMemory,
+    Descriptors,
+}
+
 /// The soft limit of a resource, or as much as there can be if it is unlimited.
 #[allow(
     clippy::useless_conversion,
     reason = "some C libraries count limits in 32 bits"
 )]
-pub(crate) fn limit(resource: libc::__rlimit_resource_t) -> u64 {
+pub(crate) fn limit(resource: Resource) -> u64 {
+    // The C libraries do not agree on the type of these.
+    let resource = match resource {
+        Resource::LockedMemory => libc::RLIMIT_MEMLOCK,
+        Resource::Descriptors => libc::RLIMIT_NOFILE,
+    };
     let mut limit = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,

@@ -3,7 +3,6 @@
 use std::cell::UnsafeCell;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -12,6 +11,7 @@ use crate::enter::Gate;
 use crate::entry::{Sqe, SqeFlags};
 use crate::error::{QueueFull, SetupError, SubmitError};
 use crate::features::Features;
+use crate::fork::Mark;
 use crate::kind::{AnyThread, Cqe16, CqeSize, OneThread, Sqe64, SqeSize, Threads};
 use crate::operation::Operation;
 use crate::params::{IoUringParams, SetupFlags};
@@ -48,7 +48,7 @@ impl Word {
 pub(crate) struct Ring {
     raw: UnsafeCell<sys::io_uring>,
     /// The process that made it.
-    owner: u32,
+    owner: Mark,
     flags: SetupFlags,
     features: Features,
 }
@@ -80,17 +80,10 @@ impl Ring {
         let ring = Self {
             flags: SetupFlags::from_bits_retain(raw.flags),
             features: Features::from_bits_retain(raw.features),
-            owner: process::id(),
+            owner: Mark::of_this_process(),
             raw: UnsafeCell::new(raw),
         };
-        if !ring.flags.contains(SetupFlags::NO_MMAP) {
-            // A child process would otherwise share the queues with its parent.
-            // SAFETY: the ring is set up, and its mappings are its own.
-            let result = unsafe { sys::io_uring_ring_dontfork(ring.as_mut_ptr()) };
-            if result < 0 {
-                return Err(-result);
-            }
-        }
+        ring.keep_from_children()?;
         if one_thread && !ring.flags.contains(SetupFlags::REGISTERED_FD_ONLY) {
             // A thread has few places for registered rings, and old kernels none: the plain
             // descriptor does as well.
@@ -100,9 +93,37 @@ impl Ring {
         Ok(ring)
     }
 
+    /// Leaves the queues out of child processes, which would otherwise share them.
+    fn keep_from_children(&self) -> Result<(), i32> {
+        if !self.flags.contains(SetupFlags::NO_MMAP) {
+            // SAFETY: the ring is set up, and its mappings are its own.
+            let result = unsafe { sys::io_uring_ring_dontfork(self.as_mut_ptr()) };
+            return if result < 0 { Err(-result) } else { Ok(()) };
+        }
+        // liburing's function would take the lengths of the queues, and mappings of huge pages have
+        // their own.
+        let sq = &self.raw().sq;
+        for (start, len) in [
+            (sq.sqes.cast(), sq.sqes_sz as usize),
+            (sq.ring_ptr, sq.ring_sz),
+        ] {
+            // A queue without a mapping of its own lies in the other's.
+            if len > 0 {
+                // SAFETY: the mapping is the ring's own.
+                let result = unsafe { libc::madvise(start, len, libc::MADV_DONTFORK) };
+                if result != 0 {
+                    return Err(io::Error::last_os_error()
+                        .raw_os_error()
+                        .unwrap_or(libc::EIO));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Whether this process made the ring, and did not inherit it from its parent.
     pub(crate) fn is_own(&self) -> bool {
-        process::id() == self.owner
+        Mark::of_this_process() == self.owner
     }
 
     /// What liburing's functions take. They change nothing in it that a queue reads.

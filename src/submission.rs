@@ -28,8 +28,9 @@ use slots::Slots;
 /// thread of its own, and the ring lives until both are dropped; `T` and `S` say what is special
 /// about it, see [`kind`](crate::kind).
 ///
-/// Pushing queues an operation and submitting hands what is queued to the kernel. Entries that are
-/// still queued when the queue is dropped never run.
+/// Pushing queues an operation and submitting hands what is queued to the kernel. Entries that were
+/// never submitted when the queue is dropped never run. With SQPOLL the kernel's thread can still
+/// take those that were.
 ///
 /// Using a half after it has been moved elsewhere does not compile:
 ///
@@ -73,6 +74,7 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
                 mask: raw.sq.ring_mask,
                 head,
                 tail,
+                chain: None,
                 _size: PhantomData,
             },
             published: tail,
@@ -180,7 +182,7 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
         settings(&mut sqe);
         sqe.set_user_data(user_data);
         // SAFETY: a slot is free, and the ring lives as long as this queue.
-        self.slots.tail = unsafe { self.slots.write(sqe) };
+        unsafe { self.slots.write(sqe) };
         Ok(())
     }
 
@@ -203,7 +205,7 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
         let mut sqe = *sqe;
         sqe.set_user_data(user_data);
         // SAFETY: a slot is free, and the ring lives as long as this queue.
-        self.slots.tail = unsafe { self.slots.write(sqe) };
+        unsafe { self.slots.write(sqe) };
         Ok(())
     }
 
@@ -230,9 +232,9 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
             let mut sqe = Sqe::of(operation);
             sqe.set_user_data(user_data);
             // SAFETY: a slot is free, and the ring lives as long as this queue.
-            slots.tail = unsafe { slots.write(sqe) };
+            unsafe { slots.write(sqe) };
         }
-        self.slots.tail = slots.tail;
+        self.slots.take_over(&slots);
         Ok(())
     }
 
@@ -242,8 +244,8 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
     ///
     /// # Errors
     ///
-    /// [`QueueFull`]; nothing was queued. On a ring of mixed entries one may need up to three
-    /// slots.
+    /// [`QueueFull`]; nothing was queued. On a ring of mixed entries it takes two slots, or three
+    /// at the end of the array.
     ///
     /// # Safety
     ///
@@ -256,20 +258,45 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
     where
         S: HasLargeSqe,
     {
+        // SAFETY: the caller's promise.
+        unsafe { self.push_large_with(operation, user_data, |_| ()) }
+    }
+
+    /// Queues an operation that needs an entry of 128 bytes, with further settings, made on its
+    /// entry after the operation's own.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueFull`]; nothing was queued. On a ring of mixed entries it takes two slots, or three
+    /// at the end of the array.
+    ///
+    /// # Safety
+    ///
+    /// That of [`push`](Self::push), for the entry as it is after `settings`.
+    pub unsafe fn push_large_with<O: LargeOperation>(
+        &mut self,
+        operation: &O,
+        user_data: u64,
+        settings: impl FnOnce(&mut LargeSqe),
+    ) -> Result<(), QueueFull>
+    where
+        S: HasLargeSqe,
+    {
         let mut entry = Sqe::EMPTY;
         entry.set_opcode(O::OPCODE);
         let mut sqe = LargeSqe::from(entry);
         operation.prepare(&mut sqe);
+        settings(&mut sqe);
         sqe.entry.set_user_data(user_data);
+        self.slots.head = self.ring_head.load(Ordering::Acquire);
+        let unseen = if self.ring.flags().contains(SetupFlags::SQPOLL) {
+            self.published
+        } else {
+            self.slots.head
+        };
         // SAFETY: the ring lives as long as this queue.
-        let mut tail = unsafe { self.slots.write_large(sqe) };
-        if tail.is_none() {
-            self.slots.head = self.ring_head.load(Ordering::Acquire);
-            // SAFETY: as above.
-            tail = unsafe { self.slots.write_large(sqe) };
-        }
-        self.slots.tail = tail.ok_or(QueueFull)?;
-        Ok(())
+        let written = unsafe { self.slots.write_large(sqe, unseen) };
+        if written { Ok(()) } else { Err(QueueFull) }
     }
 
     /// A handle that pushes many operations faster than the queue does one by one.
@@ -286,6 +313,8 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
 
     /// A handle with room for at least `n` operations, so that a chain is queued whole or not at
     /// all.
+    ///
+    /// On a ring of mixed entries a large one counts twice, and a chain that has any needs one more.
     ///
     /// ```
     /// # use lio_uring::{SqeFlags, operation::Nop};
@@ -327,7 +356,11 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
         self.space_left() == 0
     }
 
-    /// How many entries are queued that the kernel has not taken.
+    /// How many entries are queued that the kernel has not taken. With SQPOLL its thread may be
+    /// about to take those that were submitted.
+    ///
+    /// On a ring of mixed entries this, [`space_left`](Self::space_left),
+    /// [`capacity`](Self::capacity) and what submitting returns are counts of slots.
     #[inline]
     pub fn unsubmitted(&self) -> u32 {
         if self.ring.flags().contains(SetupFlags::SQPOLL) {

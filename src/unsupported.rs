@@ -2,12 +2,19 @@
 //!
 //! So a program that asks first, and has another way of doing its I/O, compiles everywhere.
 
+use std::convert::Infallible;
 use std::io;
 
 /// Whether io_uring can be used here.
+///
+/// It has the variants that it has on Linux, so that one `match` serves everywhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Availability {
+    /// It can: never here.
+    Available {
+        /// What the kernel said of itself.
+        features: Infallible,
+    },
     /// It cannot, for this reason.
     Unavailable(SetupError),
 }
@@ -15,13 +22,15 @@ pub enum Availability {
 impl Availability {
     /// Whether io_uring can be used.
     pub fn is_available(&self) -> bool {
-        false
+        matches!(self, Self::Available { .. })
     }
 
     /// Why it cannot be used.
     pub fn unavailable(&self) -> Option<&SetupError> {
-        let Self::Unavailable(error) = self;
-        Some(error)
+        match self {
+            Self::Available { features } => match *features {},
+            Self::Unavailable(error) => Some(error),
+        }
     }
 }
 
@@ -40,6 +49,11 @@ pub struct SetupError {
 }
 
 impl SetupError {
+    /// The number that Linux would give, `ENOSYS`. It means nothing to this system.
+    pub fn errno(&self) -> i32 {
+        38
+    }
+
     /// Why there can be no ring.
     pub fn cause(&self) -> &SetupCause {
         &self.cause

@@ -89,6 +89,9 @@ impl<'a> Wait<'a> {
 
     /// Returns when a signal handler has run, with [`Waited::interrupted`] set, instead of going on
     /// waiting.
+    ///
+    /// The kernel also ends a wait early when a [`Timeout`](crate::operation::Timeout) completes, and
+    /// does not tell the two apart.
     pub const fn return_on_signal(mut self) -> Self {
         self.return_on_signal = true;
         self
@@ -113,11 +116,11 @@ impl<'a> Wait<'a> {
 pub struct Waited {
     /// How many entries the kernel took; 0 from the completion queue's own waits.
     pub submitted: u32,
-    /// How many completions are ready.
+    /// How many completions are ready. Fewer than were waited for if the other half has taken some.
     pub ready: u32,
     /// Whether the time ran out before enough were ready.
     pub timed_out: bool,
-    /// Whether a signal ended the wait, which only
+    /// Whether a signal, or what the kernel does not tell from one, ended the wait, which only
     /// [`return_on_signal`](Wait::return_on_signal) allows.
     pub interrupted: bool,
 }
@@ -136,18 +139,29 @@ impl From<Errno> for io::Error {
 const MASK_SIZE: u32 = 8;
 
 /// Submits `to_submit` published entries and waits, in as many calls as it takes.
+///
+/// Completions count from `start` on, the completion queue's head when the wait began: those that
+/// the other half takes meanwhile have come as well.
 #[cold]
-pub(crate) fn wait(ring: &Ring, to_submit: u32, wait: &Wait<'_>) -> Result<Waited, Errno> {
+pub(crate) fn wait(
+    ring: &Ring,
+    start: u32,
+    to_submit: u32,
+    wait: &Wait<'_>,
+) -> Result<Waited, Errno> {
+    let end = wait.end();
+    let least_end = wait
+        .least
+        // A minimum for a single completion would change nothing.
+        .filter(|_| wait.completions > 1)
+        .and_then(|least| Instant::now().checked_add(least));
     let mut waiting = Waiting {
         ring,
         wait,
+        start,
         all: wait.completions.min(ring.cq_entries()),
-        end: wait.end(),
-        // A minimum for a single completion would change nothing.
-        least_end: wait
-            .least
-            .filter(|_| wait.completions > 1)
-            .and_then(|least| Instant::now().checked_add(least)),
+        end,
+        least_end: least_end.map(|least_end| end.map_or(least_end, |end| end.min(least_end))),
         to_submit,
     };
     waiting.run()
@@ -157,6 +171,8 @@ pub(crate) fn wait(ring: &Ring, to_submit: u32, wait: &Wait<'_>) -> Result<Waite
 struct Waiting<'a> {
     ring: &'a Ring,
     wait: &'a Wait<'a>,
+    /// The completion queue's head when it began.
+    start: u32,
     /// How many completions end it at any time.
     all: u32,
     /// When it is over.
@@ -171,8 +187,9 @@ impl Waiting<'_> {
         let mut waited = Waited::default();
         // The kernel is entered at least once: it may hold work that makes completions.
         let mut entered = false;
+        // A call that took entries is followed by another as long as there are more.
+        let mut took = false;
         loop {
-            waited.ready = self.ring.ready();
             let now = (self.end.is_some() || self.least_end.is_some()).then(Instant::now);
             let left = |end: Option<Instant>| Some(end?.saturating_duration_since(now?));
             let end = left(self.end);
@@ -183,16 +200,26 @@ impl Waiting<'_> {
             } else {
                 self.all
             };
-            if entered {
-                let unfinished = self.to_submit > 0 || waited.ready < enough;
+            if entered && (self.to_submit == 0 || !took) {
+                waited.ready = self.ring.ready();
+                let unfinished = self.to_submit > 0 || self.came() < enough;
                 waited.timed_out = unfinished && end == Some(Duration::ZERO);
                 waited.interrupted &= unfinished && !waited.timed_out;
                 if !unfinished || waited.timed_out || waited.interrupted {
                     return Ok(waited);
                 }
             }
-            let result = self.enter(enough, end, least);
+            // Once something was submitted, a result no longer shows a signal. So where signals
+            // count, submitting is a call of its own.
+            let submits_only = self.wait.return_on_signal && self.to_submit > 0;
+            let result = if submits_only {
+                let flags = sys::IORING_ENTER_GETEVENTS | self.wake_up();
+                self.ring.gate().enter(self.to_submit, 0, flags)
+            } else {
+                self.enter(enough, end, least)
+            };
             entered = true;
+            took = false;
             match result.wrapping_neg() {
                 libc::EINTR if self.wait.return_on_signal => waited.interrupted = true,
                 libc::EINTR | libc::ETIME => {}
@@ -202,13 +229,34 @@ impl Waiting<'_> {
                     if self.to_submit > 0 && taken == 0 {
                         return Err(Errno(libc::EAGAIN));
                     }
+                    took = taken > 0;
                     waited.submitted += taken;
                     self.to_submit -= taken;
-                    // Once something was submitted, the result no longer shows a signal: the call
-                    // just ends early.
-                    waited.interrupted |= taken > 0 && self.wait.return_on_signal;
+                    // The wait itself is still to come.
+                    entered = !submits_only || self.to_submit > 0;
+                    // While there are completions, the kernel does not say why it returned early.
+                    waited.interrupted |= self.wait.return_on_signal && !submits_only;
                 }
             }
+        }
+    }
+
+    /// How many completions have come since it began, or were ready then.
+    fn came(&self) -> u32 {
+        let tail = self.ring.cq_tail().load(Ordering::Acquire);
+        tail.wrapping_sub(self.start)
+    }
+
+    /// The flag that wakes the kernel's thread, if it sleeps and there is something to submit.
+    fn wake_up(&self) -> u32 {
+        let ring = self.ring;
+        let sleeps = ring.flags().contains(SetupFlags::SQPOLL)
+            && ring.sq_head().load(Ordering::Relaxed) != ring.sq_tail().load(Ordering::Relaxed)
+            && ring.sq_flags().load(Ordering::Relaxed) & sys::IORING_SQ_NEED_WAKEUP != 0;
+        if sleeps {
+            sys::IORING_ENTER_SQ_WAKEUP
+        } else {
+            0
         }
     }
 
@@ -216,13 +264,13 @@ impl Waiting<'_> {
     /// before a single one is enough.
     fn enter(&self, enough: u32, end: Option<Duration>, least: Option<Duration>) -> i32 {
         let ring = self.ring;
-        let mut flags = sys::IORING_ENTER_GETEVENTS;
-        if ring.flags().contains(SetupFlags::SQPOLL)
-            && ring.sq_head().load(Ordering::Relaxed) != ring.sq_tail().load(Ordering::Relaxed)
-            && ring.sq_flags().load(Ordering::Relaxed) & sys::IORING_SQ_NEED_WAKEUP != 0
-        {
-            flags |= sys::IORING_ENTER_SQ_WAKEUP;
-        }
+        let flags = sys::IORING_ENTER_GETEVENTS | self.wake_up();
+        // The kernel counts from the head that it finds.
+        let taken = ring
+            .cq_head()
+            .load(Ordering::Relaxed)
+            .wrapping_sub(self.start);
+        let enough = enough.saturating_sub(taken);
         let mask = self.wait.signal_mask.map_or(ptr::null(), ptr::from_ref);
         let knows_least = ring.features().contains(Features::MIN_TIMEOUT);
         // A kernel that knows no minimum waits for all until then, and is asked again.
@@ -247,7 +295,7 @@ impl Waiting<'_> {
             sigmask: mask as u64,
             sigmask_sz: MASK_SIZE,
             min_wait_usec: least.filter(|_| knows_least).map_or(0, |least| {
-                u32::try_from(least.as_micros()).unwrap_or(u32::MAX).max(1)
+                u32::try_from(least.as_nanos().div_ceil(1000)).unwrap_or(u32::MAX)
             }),
             ts: limit.as_ref().map_or(ptr::null(), ptr::from_ref) as u64,
         };
@@ -267,6 +315,10 @@ impl Waiting<'_> {
     /// Waits with `ppoll(2)` on the ring's descriptor, for kernels before 5.11 that know no limit
     /// in time. Only the first completion wakes it; for more it looks again every millisecond.
     #[cold]
+    #[expect(
+        clippy::as_underscore,
+        reason = "the C libraries differ in these types"
+    )]
     fn enter_without_limit_in_the_kernel(
         &self,
         enough: u32,
@@ -286,17 +338,17 @@ impl Waiting<'_> {
             left
         };
         let time = timespec(step);
-        let time = libc::timespec {
-            tv_sec: time.tv_sec.min(i32::MAX.into()) as libc::time_t,
-            tv_nsec: time.tv_nsec as libc::c_long,
-        };
+        // SAFETY: zero is a value of the structure, which has padding on some targets.
+        let mut limit: libc::timespec = unsafe { std::mem::zeroed() };
+        limit.tv_sec = time.tv_sec.min(i32::MAX.into()) as _;
+        limit.tv_nsec = time.tv_nsec as _;
         let mut poll = libc::pollfd {
             fd: self.ring.fd().map_or(-1, |fd| fd.as_raw_fd()),
             events: if step == left { libc::POLLIN } else { 0 },
             revents: 0,
         };
         // SAFETY: all three pointers are to values that live until the call returns, or null.
-        let polled = unsafe { libc::ppoll(&raw mut poll, 1, &raw const time, mask) };
+        let polled = unsafe { libc::ppoll(&raw mut poll, 1, &raw const limit, mask) };
         if polled < 0 && result == 0 {
             return -io::Error::last_os_error()
                 .raw_os_error()
@@ -352,7 +404,7 @@ mod tests {
         let ring = old_ring(Features::EXT_ARG | Features::MIN_TIMEOUT);
         let start = Instant::now();
         let limit = Wait::for_completions(2).timeout(Duration::from_millis(20));
-        let waited = wait(&ring, 0, &limit).expect("a wait");
+        let waited = wait(&ring, 0, 0, &limit).expect("a wait");
         assert!(
             start.elapsed() >= Duration::from_millis(20),
             "{:?}",
@@ -372,7 +424,7 @@ mod tests {
     fn completion_ends_the_wait_on_a_kernel_that_knows_no_limit() {
         let ring = old_ring(Features::EXT_ARG | Features::MIN_TIMEOUT);
         let limit = Wait::for_completions(1).timeout(Duration::from_secs(60));
-        let waited = wait(&ring, 0, &limit).expect("a wait");
+        let waited = wait(&ring, 0, 0, &limit).expect("a wait");
         assert_eq!(
             waited,
             Waited {
@@ -391,7 +443,7 @@ mod tests {
             let ring = old_ring(missing);
             let start = Instant::now();
             let least = Wait::for_completions(4).min_wait(Duration::from_millis(20));
-            let waited = wait(&ring, 0, &least).expect("a wait");
+            let waited = wait(&ring, 0, 0, &least).expect("a wait");
             assert!(
                 start.elapsed() >= Duration::from_millis(20),
                 "{:?}",
@@ -416,6 +468,6 @@ mod tests {
         let limit = Wait::for_completions(1)
             .timeout(Duration::from_secs(60))
             .signal_mask(&mask);
-        assert_eq!(wait(&ring, 0, &limit).expect("a wait").ready, 1);
+        assert_eq!(wait(&ring, 0, 0, &limit).expect("a wait").ready, 1);
     }
 }

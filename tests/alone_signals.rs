@@ -3,6 +3,7 @@
 //! In a binary of its own because of the signals, which go to the whole process.
 #![cfg(target_os = "linux")]
 
+use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::ptr;
 use std::sync::Mutex;
@@ -10,8 +11,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use lio_uring::operation::{Nop, Read, Timeout, TimeoutFlags, Timespec};
-use lio_uring::{CompletionQueue, IoUring, IoUringParams, SubmissionQueue, Wait, Waited};
+use lio_uring::operation::{Nop, OpCode, PollAdd, Read, Timeout, TimeoutFlags, Timespec};
+use lio_uring::{CompletionQueue, IoUring, IoUringParams, Sqe, SubmissionQueue, Wait, Waited};
 
 static SIGNALS: AtomicU32 = AtomicU32::new(0);
 
@@ -342,6 +343,94 @@ fn minimum_wait_without_any_completion_lasts_until_the_limit() {
         "{:?}",
         start.elapsed()
     );
+}
+
+#[test]
+fn minimum_wait_does_not_outlast_the_limit() {
+    let (mut cq, _sq) = pair();
+    let wait = Wait::for_completions(8)
+        .min_wait(Duration::from_secs(3600))
+        .timeout(Duration::from_millis(10));
+    // It would be the test run that ended otherwise.
+    assert!(cq.wait_with(&wait).unwrap().timed_out);
+}
+
+#[test]
+fn wait_that_may_be_interrupted_is_not_by_completions() {
+    let (mut cq, mut sq) = pair();
+    let pipes = [std::io::pipe().unwrap(), std::io::pipe().unwrap()];
+    for (i, (reader, _)) in pipes.iter().enumerate() {
+        let poll = PollAdd {
+            fd: reader.as_raw_fd(),
+            poll_mask: libc::POLLIN.cast_unsigned().into(),
+        };
+        // SAFETY: a poll points to nothing, and the pipe is open until it has completed.
+        unsafe { sq.push(&poll, i as u64) }.unwrap();
+    }
+    let writing = thread::spawn(move || {
+        for (_, writer) in &pipes {
+            thread::sleep(Duration::from_millis(10));
+            (&*writer).write_all(b"x").expect("room in the pipe");
+        }
+        pipes
+    });
+    let wait = Wait::for_completions(2)
+        .timeout(Duration::from_secs(60))
+        .return_on_signal();
+    let waited = sq.submit_and_wait_with(&wait).unwrap();
+    let expected = Waited {
+        submitted: 2,
+        ready: 2,
+        ..Waited::default()
+    };
+    assert_eq!(waited, expected);
+    assert_eq!(cq.completions().count(), 2);
+    drop(writing.join().unwrap());
+}
+
+#[test]
+fn short_submission_goes_on_even_if_the_time_has_passed() {
+    let (mut cq, mut sq) = pair();
+    for wait in [
+        Wait::for_completions(1).timeout(Duration::ZERO),
+        Wait::for_completions(0).timeout(Duration::ZERO),
+        Wait::for_completions(2).return_on_signal(),
+        Wait::for_completions(2),
+    ] {
+        let mut refused = Sqe::of(&Nop);
+        refused.set_opcode(OpCode(255));
+        // SAFETY: the kernel refuses the entry.
+        unsafe { sq.push_raw(&refused, 1) }.unwrap();
+        // SAFETY: a NOP points to nothing.
+        unsafe { sq.push(&Nop, 2) }.unwrap();
+        let waited = sq.submit_and_wait_with(&wait).unwrap();
+        let expected = Waited {
+            submitted: 2,
+            ready: 2,
+            ..Waited::default()
+        };
+        assert_eq!(waited, expected, "{wait:?}");
+        assert_eq!(sq.unsubmitted(), 0, "{wait:?}");
+        assert_eq!(cq.completions().count(), 2, "{wait:?}");
+    }
+}
+
+#[test]
+fn completions_that_the_other_half_takes_count_as_come() {
+    let (mut cq, mut sq) = pair();
+    for i in 0..3 {
+        complete_after(&mut sq, Duration::from_millis(10 + 10 * i), i);
+    }
+    let taking = thread::spawn(move || {
+        for _ in 0..3 {
+            let _ = cq.next().expect("a completion");
+        }
+    });
+    // The kernel wakes this half for each timer, and by then the other may have taken it.
+    let wait = Wait::for_completions(3).timeout(Duration::from_secs(60));
+    let waited = sq.submit_and_wait_with(&wait).unwrap();
+    assert!(!waited.timed_out, "{waited:?}");
+    taking.join().unwrap();
 }
 
 #[test]

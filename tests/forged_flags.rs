@@ -129,3 +129,28 @@ fn ring_of_mixed_completions_never_passes_its_tail() {
     sq.submit_and_wait(1).unwrap();
     assert_eq!(cq.next().unwrap().user_data(), 9);
 }
+
+#[test]
+fn filler_does_not_hide_the_completion_behind_it() {
+    let params = IoUringParams::default().entries(2).cqsize(4).cqe_mixed();
+    let made = IoUring::with_params(params);
+    let Some((mut cq, mut sq)) = kernel::since(6, 18, made) else {
+        return;
+    };
+    let mut sender = lio_uring::with_capacity(4).unwrap();
+    for i in 0..20 {
+        // The queue looks while there is nothing but the filler, and again when there is more.
+        if !send(&mut sender, cq.as_raw_fd(), 0, CompletionFlags::SKIP) {
+            return;
+        }
+        assert_eq!(cq.peek(), None);
+        // SAFETY: a NOP points to nothing.
+        unsafe { sq.push(&Nop, i) }.unwrap();
+        sq.submit().unwrap();
+        let taken = cq
+            .try_next()
+            .unwrap()
+            .map(|completion| completion.user_data());
+        assert_eq!(taken, Some(i));
+    }
+}

@@ -7,7 +7,7 @@ mod kernel;
 use lio_uring::kind::{CqeSize, HasLargeSqe};
 use lio_uring::operation::{LargeOperation, Nop, OpCode, Operation};
 use lio_uring::{
-    AnyThread, CompletionFlags, CompletionQueue, IoUring, IoUringParams, LargeSqe, Sqe,
+    AnyThread, CompletionFlags, CompletionQueue, IoUring, IoUringParams, LargeSqe, Sqe, SqeFlags,
     SubmissionQueue, sys,
 };
 
@@ -93,6 +93,70 @@ fn mixed_entries_take_both_kinds() {
             return;
         };
         push_and_take::<_, true>(cq, sq);
+    }
+}
+
+#[test]
+fn mixed_entries_need_a_queue_of_four() {
+    for entries in [1, 2, 3] {
+        let params = IoUringParams::default().entries(entries).sqe_mixed();
+        let error = IoUring::with_params(params).unwrap_err();
+        assert!(error.to_string().contains("at least 4"), "{error}");
+    }
+}
+
+#[test]
+fn chain_of_mixed_entries_stays_whole_at_the_end_of_the_array() {
+    // (how many NOPs come before the chain, how many links before its large end)
+    for (before, links) in [(6, 1), (5, 2), (3, 4), (7, 0), (4, 3)] {
+        for fails in [true, false] {
+            let params = IoUringParams::default().entries(8).sqe_mixed();
+            let made = IoUring::with_params(params);
+            let Some((mut cq, mut sq)) = kernel::since(6, 19, made) else {
+                return;
+            };
+            let at = format!(
+                "{before} before, {links} links, {}",
+                if fails { "fails" } else { "works" }
+            );
+            for i in 0..before {
+                // SAFETY: a NOP points to nothing.
+                unsafe { sq.push(&Nop, i) }.unwrap();
+            }
+            sq.submit().unwrap();
+            for i in 0..links {
+                let first_fails = fails && i == 0;
+                let settings = |sqe: &mut Sqe| {
+                    sqe.insert_flags(SqeFlags::IO_LINK);
+                    if first_fails {
+                        sqe.insert_op_flags(1 << 31);
+                    }
+                };
+                // SAFETY: a NOP points to nothing, and the kernel refuses one with such a flag.
+                unsafe { sq.push_with(&Nop, 100 + i, settings) }.unwrap();
+            }
+            // SAFETY: as above.
+            unsafe { sq.push_large(&LargeNop::<true>, 200) }.unwrap();
+            while sq.unsubmitted() > 0 {
+                sq.submit().unwrap();
+            }
+            let mut results: Vec<_> = cq
+                .completions()
+                .map(|completion| (completion.user_data(), completion.raw_result()))
+                .filter(|(user_data, _)| *user_data >= before)
+                .collect();
+            results.sort_unstable();
+            let mut wanted: Vec<_> = (0..links).map(|i| (100 + i, 0)).collect();
+            wanted.push((200, 0));
+            if fails && links > 0 {
+                wanted
+                    .iter_mut()
+                    .for_each(|(_, result)| *result = -libc::ECANCELED);
+                wanted[0].1 = -libc::EINVAL;
+            }
+            assert_eq!(results, wanted, "{at}");
+            assert_eq!(cq.try_next().unwrap(), None, "{at}");
+        }
     }
 }
 

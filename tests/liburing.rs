@@ -45,7 +45,7 @@ fn source_is_the_pinned_one() {
     let mut found = BTreeMap::new();
     sums(&upstream, &upstream, &mut found);
     // The build script's note of where the files came from.
-    found.remove("pin.toml");
+    found.remove("pin.txt");
     assert_eq!(
         found, pinned,
         "liburing/upstream is not what liburing/SHA256SUMS pins: remove the folder, and the next \

@@ -26,7 +26,9 @@ use crate::sys;
 ///
 /// # Cancellation
 ///
-/// If the cancellation comes too late, the result is a descriptor, and someone has to close it.
+/// If the cancellation comes too late, the result is a descriptor, and someone has to close it. If
+/// an open is interrupted that waits, as that of a named pipe does on a kernel worker, the error
+/// can be 512 (`ERESTARTSYS`), which the kernel otherwise turns into `EINTR`.
 ///
 /// # Safety
 ///

@@ -40,7 +40,8 @@ bitflags! {
 ///
 /// * `EBADFD` if `fd` is not a ring, or one that is not enabled yet.
 /// * `EOVERFLOW` or `ENOMEM` if the target has no room for the completion.
-/// * `EOWNERDEAD` if the thread that the target belongs to has ended.
+/// * `EOWNERDEAD` if the thread that the target belongs to has ended. Newer kernels take the message
+///   all the same, and nobody gets it.
 /// * `EINVAL` with [`CQE_SKIP`](MsgRingFlags::CQE_SKIP).
 ///
 /// # Safety

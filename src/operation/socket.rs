@@ -144,7 +144,9 @@ impl Operation for Listen {
 /// * `EAGAIN` with [`AcceptFlags::DONTWAIT`] if no connection is waiting; on older kernels with
 ///   `O_NONBLOCK` too.
 /// * `EMFILE` or `ENFILE` if there is no room for a descriptor.
-/// * Those of [`Sqe::set_target`] and of `accept4(2)`.
+/// * Those of [`Sqe::set_target`]. Except for `O_CLOEXEC`, which is refused at once, the connection
+///   was accepted then, and is closed.
+/// * Those of `accept4(2)`.
 ///
 /// # Cancellation
 ///

@@ -149,7 +149,8 @@ impl Operation for Timeout {
 /// To change the time, `flags` is [`UPDATE`](TimeoutFlags::UPDATE), with
 /// [`LINK_TIMEOUT_UPDATE`](TimeoutFlags::LINK_TIMEOUT_UPDATE) for a [`LinkTimeout`] and with
 /// [`ABS`](TimeoutFlags::ABS) for a point in time. The new time is pointed to by the offset:
-/// `push_with(&op, user_data, |sqe| sqe.set_offset(ptr as u64))`. The timer keeps its clock.
+/// `push_with(&op, user_data, |sqe| sqe.set_offset(ptr as u64))`. The timer keeps its clock and
+/// loses its count: from then on time alone ends it.
 ///
 /// # Safety
 ///
@@ -191,11 +192,10 @@ impl Operation for TimeoutRemove {
 ///
 /// An error in any case:
 ///
-/// * `ETIME`: time was up, and the operation was cancelled; its own result is `ECANCELED`, or
-///   `EINTR` if it was interrupted at work.
+/// * `ETIME`: time was up, and the operation was cancelled; its own result is `ECANCELED`.
 /// * `ECANCELED`: the operation ended in time.
-/// * `ENOENT` or `EALREADY`: time was up, but the operation was just ending, or could not be
-///   stopped; its own result tells.
+/// * `EALREADY`, on newer kernels `ENOENT`: time was up, but the operation was at work on a kernel
+///   worker, or just ending. Its own result tells, and is `EINTR` if it was interrupted.
 ///
 /// # Errors
 ///
@@ -203,6 +203,12 @@ impl Operation for TimeoutRemove {
 ///   negative, or with a flag that the kernel does not know. What is linked before it is then
 ///   cancelled.
 /// * `EFAULT` if the time is not mapped.
+///
+/// # Notes
+///
+/// Newer kernels do not limit what starts on a kernel worker and waits there, as opening a named
+/// pipe does with [`ASYNC`](crate::SqeFlags::ASYNC): its time starts when the worker is done. What
+/// waits for a socket or a pipe does so without a worker and is limited.
 ///
 /// # Safety
 ///

@@ -24,7 +24,8 @@ use crate::sys;
 /// belongs to the kernel from [`publish`](Self::publish) until a completion names it.
 ///
 /// Dropping it unregisters the group. Operations that find the group gone or empty end with
-/// `ENOBUFS`.
+/// `ENOBUFS`. It keeps the ring open: operations that take buffers go on after both queues are
+/// dropped, until this is.
 ///
 /// From [`SubmissionQueue::register_buffer_ring`].
 pub struct BufferRing<T: Threads = AnyThread> {
@@ -130,13 +131,18 @@ impl<T: Threads> BufferRing<T> {
     /// C: `io_uring_buf_ring_advance(3)`.
     #[inline]
     pub fn publish(&mut self) {
-        // The ring's tail shares the place of the first entry's last two bytes.
+        // Release: the entries were written before.
+        self.shared_tail().store(self.tail, Ordering::Release);
+    }
+
+    /// The tail that the kernel sees, in the place of the first entry's last two bytes.
+    #[inline]
+    fn shared_tail(&self) -> &AtomicU16 {
         // SAFETY: the first entry is in the ring's memory.
         let tail = unsafe { &raw const (*self.entries.as_ptr()).resv };
-        // SAFETY: the tail is aligned to 2, and both sides use it atomically.
-        let tail = unsafe { &*tail.cast::<AtomicU16>() };
-        // Release: the entries were written before.
-        tail.store(self.tail, Ordering::Release);
+        // SAFETY: the tail is aligned to 2, both sides use it atomically, and it stays mapped as
+        // long as this value.
+        unsafe { &*tail.cast::<AtomicU16>() }
     }
 
     /// How many published buffers the kernel has not used yet.
@@ -153,7 +159,10 @@ impl<T: Threads> BufferRing<T> {
             sys::io_uring_buf_ring_head(self.ring.as_mut_ptr(), self.group.into(), &raw mut head)
         };
         check(result, "look at a buffer ring", "Linux 6.8")?;
-        Ok(self.tail.wrapping_sub(head))
+        Ok(self
+            .shared_tail()
+            .load(Ordering::Relaxed)
+            .wrapping_sub(head))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io::{IoSlice, IoSliceMut};
 use std::ptr;
 
-use super::{check, limit};
+use super::{Resource, check, limit};
 use crate::error::{RegisterCause, RegisterError};
 use crate::kind::{SqeSize, Threads};
 use crate::submission::SubmissionQueue;
@@ -63,7 +63,7 @@ fn explain_memlock<V: IoVector>(error: RegisterError, buffers: &[V]) -> Register
     let needed = buffers.iter().map(pinned).fold(0, u64::saturating_add);
     let cause = RegisterCause::Memlock {
         needed,
-        limit: limit(libc::RLIMIT_MEMLOCK),
+        limit: limit(Resource::LockedMemory),
     };
     RegisterError { cause, ..error }
 }

@@ -16,6 +16,8 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
     /// The ring takes a reference of its own; the descriptor may be closed afterwards. Readers
     /// take completions until there are none, and only then wait for the eventfd again.
     ///
+    /// Before Linux 6.1 it waits until nothing is in flight, and so may the two functions below.
+    ///
     /// Since Linux 5.2. C: `io_uring_register_eventfd(3)`.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use std::os::fd::RawFd;
 
-use super::{check, limit};
+use super::{Resource, check, limit};
 use crate::error::{RegisterCause, RegisterError};
 use crate::kind::{SqeSize, Threads};
 use crate::submission::SubmissionQueue;
@@ -14,7 +14,7 @@ fn explain_limit(error: RegisterError) -> RegisterError {
         return error;
     }
     let cause = RegisterCause::DescriptorLimit {
-        limit: limit(libc::RLIMIT_NOFILE),
+        limit: limit(Resource::Descriptors),
     };
     RegisterError { cause, ..error }
 }

@@ -2,10 +2,10 @@
 
 use super::SubmissionQueue;
 use super::slots::Slots;
-use crate::entry::{Sqe, SqeFlags};
+use crate::entry::{LargeSqe, Sqe, SqeFlags};
 use crate::error::{QueueFull, SubmitError};
-use crate::kind::{AnyThread, Sqe64, SqeSize, Threads};
-use crate::operation::Operation;
+use crate::kind::{AnyThread, HasLargeSqe, Sqe64, SqeSize, Threads};
+use crate::operation::{LargeOperation, Operation};
 
 /// Pushes many operations to a submission queue.
 ///
@@ -81,15 +81,42 @@ impl<T: Threads, S: SqeSize> Batch<'_, T, S> {
         settings(&mut sqe);
         sqe.set_user_data(user_data);
         // SAFETY: a slot is free, and the ring lives as long as the queue.
-        self.slots.tail = unsafe { self.slots.write(sqe) };
-        self.queue.slots.tail = self.slots.tail;
+        unsafe { self.slots.write(sqe) };
+        self.queue.slots.take_over(&self.slots);
         Ok(())
+    }
+
+    /// Queues an operation that needs an entry of 128 bytes; see
+    /// [`SubmissionQueue::push_large_with`].
+    ///
+    /// # Errors
+    ///
+    /// [`QueueFull`]; this one was not queued.
+    ///
+    /// # Safety
+    ///
+    /// That of [`SubmissionQueue::push_large_with`].
+    pub unsafe fn push_large_with<O: LargeOperation>(
+        &mut self,
+        operation: &O,
+        user_data: u64,
+        settings: impl FnOnce(&mut LargeSqe),
+    ) -> Result<(), QueueFull>
+    where
+        S: HasLargeSqe,
+    {
+        // SAFETY: the caller's promise.
+        let pushed = unsafe { self.queue.push_large_with(operation, user_data, settings) };
+        self.slots = self.queue.slots;
+        pushed
     }
 
     /// How many more operations can be pushed before the queue is full.
     #[inline]
-    pub fn space_left(&self) -> u32 {
-        self.slots.free()
+    pub fn space_left(&mut self) -> u32 {
+        let free = self.queue.space_left();
+        self.slots.head = self.queue.slots.head;
+        free
     }
 
     /// Hands all queued entries to the kernel; see [`SubmissionQueue::submit`].

@@ -45,7 +45,12 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
     ///
     /// A signal does not end the wait, and a submission that stops at a refused entry goes on
     /// behind it. More completions than the queue has room for are never ready at once, so `n` is
-    /// cut to that. Without anything in flight it waits forever.
+    /// cut to that. Without anything in flight it waits forever. Rings with SQPOLL, `SQ_REWIND` or
+    /// a short submission take more than one system call.
+    ///
+    /// Wait with one half only: the kernel counts what is in the queue, so a completion that the
+    /// other half takes while this one is on its way into the kernel is not waited for again, but
+    /// missed.
     ///
     /// # Errors
     ///
@@ -58,17 +63,16 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
                 .map(|done| done.submitted);
         }
         let queued = self.slots.tail.wrapping_sub(self.slots.head);
+        // Completions count from here on, whoever takes them.
+        let start = self.cq_head.load(Ordering::Relaxed);
         self.publish();
         let result = self.gate.enter(queued, n, sys::IORING_ENTER_GETEVENTS);
         self.slots.head = self.ring_head.load(Ordering::Relaxed);
-        let ready = self
-            .cq_tail
-            .load(Ordering::Acquire)
-            .wrapping_sub(self.cq_head.load(Ordering::Relaxed));
-        if result.cast_unsigned() == queued && ready >= n {
+        let came = self.cq_tail.load(Ordering::Acquire).wrapping_sub(start);
+        if result.cast_unsigned() == queued && came >= n {
             Ok(queued)
         } else {
-            self.wait_again(result, n)
+            self.wait_again(result, start, n)
         }
     }
 
@@ -80,13 +84,18 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
     ///
     /// [`SubmitError`] says what to do. The entries that were not taken are still queued.
     pub fn submit_and_wait_with(&mut self, wait: &Wait<'_>) -> Result<Waited, SubmitError> {
+        self.wait_from(self.cq_head.load(Ordering::Relaxed), wait)
+    }
+
+    /// The same, with the head of the completion queue when the wait began.
+    fn wait_from(&mut self, start: u32, wait: &Wait<'_>) -> Result<Waited, SubmitError> {
         if self.ring.flags().contains(SetupFlags::SQ_REWIND) {
             // Entries move when a part of them is taken, so submitting is a step of its own.
             let mut submitted = 0;
             while self.slots.tail != 0 {
                 submitted += self.submit_rewinding()?;
             }
-            let waited = wait::wait(&self.ring, 0, wait)
+            let waited = wait::wait(&self.ring, start, 0, wait)
                 .map_err(|Errno(errno)| SubmitError::new(errno, 0))?;
             return Ok(Waited {
                 submitted,
@@ -96,17 +105,18 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
         self.publish();
         if self.ring.flags().contains(SetupFlags::SQPOLL) {
             let shown = self.show_to_thread();
-            let waited = wait::wait(&self.ring, shown, wait);
+            let waited = wait::wait(&self.ring, start, shown, wait);
             self.slots.head = self.ring_head.load(Ordering::Acquire);
             return waited.map_err(|Errno(errno)| SubmitError::new(errno, self.unsubmitted()));
         }
         let queued = self.slots.tail.wrapping_sub(self.slots.head);
-        let waited = wait::wait(&self.ring, queued, wait);
+        let waited = wait::wait(&self.ring, start, queued, wait);
         self.slots.head = self.ring_head.load(Ordering::Relaxed);
         waited.map_err(|Errno(errno)| SubmitError::new(errno, self.unsubmitted()))
     }
 
     /// Waits until the kernel's thread has made room in the queue, on a ring with SQPOLL. Returns
+    /// how many entries it showed to the thread for that, as [`submit`](Self::submit) does. Returns
     /// at once if there is room, and on other rings, where only submitting makes room.
     ///
     /// Since Linux 5.10. C: `io_uring_sqring_wait`.
@@ -114,19 +124,20 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
     /// # Errors
     ///
     /// [`SubmitError`]; `EINVAL` on an older kernel.
-    pub fn wait_for_space(&mut self) -> Result<(), SubmitError> {
+    pub fn wait_for_space(&mut self) -> Result<u32, SubmitError> {
         if !self.ring.flags().contains(SetupFlags::SQPOLL) {
-            return Ok(());
+            return Ok(0);
         }
+        let mut shown = 0;
         while self.space_left() == 0 {
             // What was pushed and never shown to the thread would keep the queue full for ever.
-            self.submit()?;
+            shown += self.submit()?;
             let result = self.gate.enter(0, 0, sys::IORING_ENTER_SQ_WAIT);
             if result < 0 && result != -libc::EINTR {
                 return Err(SubmitError::new(-result, self.unsubmitted()));
             }
         }
-        Ok(())
+        Ok(shown)
     }
 
     /// Shows the kernel all that was pushed.
@@ -150,12 +161,12 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
 
     /// Goes on after a wait that ended early, for whatever reason.
     #[cold]
-    fn wait_again(&mut self, result: i32, n: u32) -> Result<u32, SubmitError> {
+    fn wait_again(&mut self, result: i32, start: u32, n: u32) -> Result<u32, SubmitError> {
         if result < 0 && result != -libc::EINTR {
             return Err(SubmitError::new(-result, self.unsubmitted()));
         }
         let submitted = u32::try_from(result).unwrap_or(0);
-        let rest = self.submit_and_wait_with(&Wait::for_completions(n))?;
+        let rest = self.wait_from(start, &Wait::for_completions(n))?;
         Ok(submitted + rest.submitted)
     }
 
