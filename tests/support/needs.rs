@@ -1,0 +1,45 @@
+//! Skips a test where the running kernel lacks an operation, and only there.
+
+use std::thread;
+
+use lio_uring::operation::{Nop, OpCode};
+use lio_uring::{Features, Sqe, SqeFlags};
+
+/// Whether the running kernel has these operations. Says that the test is skipped if not.
+///
+/// A feature that came without an operation is stood for by one of the same kernel or a later one.
+#[track_caller]
+#[expect(clippy::print_stdout, reason = "a skipped test must say so")]
+pub(crate) fn operations(codes: &[OpCode]) -> bool {
+    let missing = codes.iter().find(|code| !knows(**code));
+    if let Some(code) = missing {
+        let test = thread::current();
+        let test = test.name().unwrap_or("a test");
+        println!("SKIP {test}: the kernel has no {code}");
+    }
+    missing.is_none()
+}
+
+/// Whether the kernel knows an operation, as an entry of it shows. Fails if the probe disagrees.
+#[track_caller]
+pub(crate) fn knows(code: OpCode) -> bool {
+    let (mut cq, mut sq) = lio_uring::with_capacity(2).expect("a ring");
+    // The kernel looks at the code first, and then refuses these flags with another error.
+    let refused = if sq.features().contains(Features::CQE_SKIP) {
+        SqeFlags::IO_DRAIN | SqeFlags::CQE_SKIP_SUCCESS
+    } else {
+        SqeFlags::BUFFER_SELECT
+    };
+    let mut sqe = Sqe::of(&Nop);
+    sqe.set_opcode(code);
+    sqe.read_write(-1, std::ptr::null::<u8>(), 1, 0);
+    sqe.insert_flags(refused);
+    // SAFETY: nothing of it is carried out: the flags contradict each other, or are a buffer group
+    // for operations that take none or need a descriptor.
+    unsafe { sq.push_raw(&sqe, 0) }.expect("room");
+    sq.submit_and_wait(1).expect("a submission");
+    let known = cq.next().expect("a completion").raw_result() != -libc::EINVAL;
+    let probe = sq.probe().expect("kernels since 5.6 can be asked");
+    assert_eq!(probe.supports(code), known, "what the probe says of {code}");
+    known
+}
