@@ -27,12 +27,18 @@ mod tests {
 
             assert_eq!(sq.submit_and_wait(1).expect("a submission"), 1);
             // SAFETY: the ring is set up, and its entries point to nothing.
-            assert_eq!(unsafe { uring_sys2::io_uring_submit_and_wait(&raw mut other, 1) }, 1);
+            assert_eq!(
+                unsafe { uring_sys2::io_uring_submit_and_wait(&raw mut other, 1) },
+                1
+            );
 
             assert_eq!(cq.next().expect("a completion").user_data(), round);
             let mut cqe = std::ptr::null_mut();
             // SAFETY: the pointer is to a value of the right type.
-            assert_eq!(unsafe { uring_sys2::io_uring_peek_cqe(&raw mut other, &raw mut cqe) }, 0);
+            assert_eq!(
+                unsafe { uring_sys2::io_uring_peek_cqe(&raw mut other, &raw mut cqe) },
+                0
+            );
             // SAFETY: the library gave the completion.
             assert_eq!(unsafe { (*cqe).user_data }, 1000 + round);
             // SAFETY: as above.
