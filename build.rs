@@ -279,7 +279,7 @@ const C_LIBRARY_TYPES: [&str; 13] = [
     "statx",
 ];
 
-/// Writes `bindings.rs` into OUT_DIR, by the same call that made `src/sys/bindings.rs`.
+/// Writes `bindings.rs` into `OUT_DIR`, by the same call that made `src/sys/bindings.rs`.
 #[cfg(feature = "bindgen")]
 fn generate_bindings(liburing: &Path, upstream: &Path) -> Result<()> {
     for name in ["LIBCLANG_PATH", "BINDGEN_EXTRA_CLANG_ARGS"] {
