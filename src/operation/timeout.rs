@@ -195,7 +195,8 @@ impl Operation for TimeoutRemove {
 /// * `ETIME`: time was up, and the operation was cancelled; its own result is `ECANCELED`.
 /// * `ECANCELED`: the operation ended in time.
 /// * `EALREADY`, on newer kernels `ENOENT`: time was up, but the operation was at work on a kernel
-///   worker, or just ending. Its own result tells, and is `EINTR` if it was interrupted.
+///   worker, on its way there, or just ending. Its own result tells, and is `EINTR` if it was
+///   interrupted; it may go on without a limit.
 ///
 /// # Errors
 ///
