@@ -86,7 +86,7 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
             while self.slots.tail != 0 {
                 submitted += self.submit_rewinding()?;
             }
-            let waited = wait::wait(&self.ring, 0, wait)
+            let waited = wait::wait(&self.ring, self.gate, 0, wait)
                 .map_err(|Errno(errno)| SubmitError::new(errno, 0))?;
             return Ok(Waited {
                 submitted,
@@ -96,12 +96,12 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
         self.publish();
         if self.ring.flags().contains(SetupFlags::SQPOLL) {
             let shown = self.show_to_thread();
-            let waited = wait::wait(&self.ring, shown, wait);
+            let waited = wait::wait(&self.ring, self.gate, shown, wait);
             self.slots.head = self.ring_head.load(Ordering::Acquire);
             return waited.map_err(|Errno(errno)| SubmitError::new(errno, self.unsubmitted()));
         }
         let queued = self.slots.tail.wrapping_sub(self.slots.head);
-        let waited = wait::wait(&self.ring, queued, wait);
+        let waited = wait::wait(&self.ring, self.gate, queued, wait);
         self.slots.head = self.ring_head.load(Ordering::Relaxed);
         waited.map_err(|Errno(errno)| SubmitError::new(errno, self.unsubmitted()))
     }
