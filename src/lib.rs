@@ -120,8 +120,8 @@ pub use crate::{
     probe::Probe,
     query::{QueryOpcodes, QueryScq, QueryZcrx},
     register::{
-        BufferRing, Clock, CloneBuffers, IoVector, Napi, SyncCancel, SyncCancelled, WorkerLimits,
-        register_sync_msg,
+        BufferCursor, BufferPiece, BufferRing, BufferRingParams, Clock, CloneBuffers, IoVector,
+        Napi, SyncCancel, SyncCancelled, WorkerLimits, register_sync_msg,
     },
     ring::{Halves, IoUring, with_capacity},
     submission::{Batch, SubmissionQueue},

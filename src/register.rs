@@ -11,6 +11,7 @@ use crate::kind::{SqeSize, Threads};
 use crate::submission::SubmissionQueue;
 use crate::sys;
 
+mod buffer_cursor;
 mod buffer_ring;
 mod buffers;
 mod cancel;
@@ -24,7 +25,8 @@ mod personality;
 mod tags;
 mod workers;
 
-pub use buffer_ring::BufferRing;
+pub use buffer_cursor::{BufferCursor, BufferPiece};
+pub use buffer_ring::{BufferRing, BufferRingParams};
 pub use buffers::IoVector;
 pub use cancel::{SyncCancel, SyncCancelled};
 pub use clock::Clock;
