@@ -492,7 +492,10 @@ fn cancel_interrupts_what_is_at_work() {
         } else {
             assert!([-libc::EALREADY, -libc::ENOENT].contains(&cancelled));
             // The last is the kernel's own ERESTARTSYS, which programs should not see.
-            assert!([ECANCELED, -libc::EINTR, -512].contains(&opened), "{opened}");
+            assert!(
+                [ECANCELED, -libc::EINTR, -512].contains(&opened),
+                "{opened}"
+            );
         }
     });
 }
