@@ -8,6 +8,7 @@ use crate::error::{SetupCause, SetupError};
 use crate::features::Features;
 use crate::operation::Nop;
 use crate::params::{IoUringParams, SetupFlags};
+use crate::query::QueryOpcodes;
 use crate::register::{Resource, limit};
 use crate::ring::IoUring;
 use crate::sys;
@@ -195,28 +196,12 @@ fn is_ring(fd: u32) -> bool {
 /// What `EINVAL` means for parameters that do not contradict each other. A kernel since 6.18 tells
 /// which flags it knows.
 fn refused(flags: SetupFlags) -> SetupCause {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the size is a few dozen bytes"
-    )]
-    const ANSWER_SIZE: u32 = size_of::<sys::io_uring_query_opcode>() as u32;
-    // SAFETY: the structures are made of integers, for which zero is a value.
-    let mut answer: sys::io_uring_query_opcode = unsafe { std::mem::zeroed() };
-    // SAFETY: as above.
-    let mut query: sys::io_uring_query_hdr = unsafe { std::mem::zeroed() };
-    query.query_op = sys::IO_URING_QUERY_OPCODES;
-    query.query_data = (&raw mut answer) as u64;
-    query.size = ANSWER_SIZE;
-    // SAFETY: the query points to the answer's room, whose size it gives.
-    let result = unsafe { sys::io_uring_register_query(&raw mut query) };
-    let unknown: SetupFlags = flags
-        .iter()
-        .filter(|flag| u64::from(flag.bits()) & answer.ring_setup_flags == 0)
-        .collect();
-    if result == 0 && query.result == 0 && !unknown.is_empty() {
-        SetupCause::UnknownFlags { flags: unknown }
-    } else {
+    let known = QueryOpcodes::ask().map_or(SetupFlags::all(), |known| known.setup_flags);
+    let unknown = flags.difference(known);
+    if unknown.is_empty() {
         SetupCause::Refused { flags }
+    } else {
+        SetupCause::UnknownFlags { flags: unknown }
     }
 }
 

@@ -324,7 +324,7 @@ impl<T: Threads, C: CqeSize> CompletionQueue<T, C> {
     /// Those of [`next`](Self::next).
     pub fn wait_with(&mut self, wait: &Wait<'_>) -> io::Result<Waited> {
         self.publish_head();
-        Ok(wait::wait(&self.ring, self.head, 0, wait)?)
+        Ok(wait::wait(&self.ring, self.gate, self.head, 0, wait)?)
     }
 
     /// How many completions the queue has room for.

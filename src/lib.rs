@@ -103,6 +103,8 @@ mod params;
 #[cfg(target_os = "linux")]
 mod probe;
 #[cfg(target_os = "linux")]
+mod query;
+#[cfg(target_os = "linux")]
 mod register;
 #[cfg(target_os = "linux")]
 mod ring;
@@ -127,7 +129,11 @@ pub use crate::{
     kind::{AnyThread, Cqe16, Cqe32, CqeMixed, OneThread, Sqe64, Sqe128, SqeMixed},
     params::{IoUringParams, SetupFlags},
     probe::Probe,
-    register::{BufferRing, IoVector},
+    query::{QueryOpcodes, QueryScq, QueryZcrx},
+    register::{
+        BufferCursor, BufferPiece, BufferRing, BufferRingParams, Clock, CloneBuffers, IoVector,
+        Napi, SyncCancel, SyncCancelled, WorkerLimits, register_sync_msg,
+    },
     ring::{Halves, IoUring, with_capacity},
     submission::{Batch, SubmissionQueue},
     wait::{Wait, Waited},

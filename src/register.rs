@@ -1,4 +1,5 @@
-//! What can be registered with a ring: buffers, files, buffer rings, an eventfd.
+//! What can be registered with a ring, or set: buffers, files, buffer rings, an eventfd, credentials,
+//! the kernel's workers, the clock of waits, busy polling.
 //!
 //! Everything here is a method of [`SubmissionQueue`](crate::SubmissionQueue), except for what
 //! concerns completions.
@@ -10,13 +11,29 @@ use crate::kind::{SqeSize, Threads};
 use crate::submission::SubmissionQueue;
 use crate::sys;
 
+mod buffer_cursor;
 mod buffer_ring;
 mod buffers;
+mod cancel;
+mod clock;
+mod clone;
 mod eventfd;
 mod files;
+mod message;
+mod napi;
+mod personality;
+mod tags;
+mod workers;
 
-pub use buffer_ring::BufferRing;
+pub use buffer_cursor::{BufferCursor, BufferPiece};
+pub use buffer_ring::{BufferRing, BufferRingParams};
 pub use buffers::IoVector;
+pub use cancel::{SyncCancel, SyncCancelled};
+pub use clock::Clock;
+pub use clone::CloneBuffers;
+pub use message::register_sync_msg;
+pub use napi::Napi;
+pub use workers::WorkerLimits;
 
 /// Turns the result of one of liburing's registering functions into ours.
 ///

@@ -4,10 +4,9 @@ use std::cell::UnsafeCell;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::completion::{Completion, CompletionQueue, Completions};
-use crate::enter::Gate;
 use crate::entry::{Sqe, SqeFlags};
 use crate::error::{QueueFull, SetupError, SubmitError};
 use crate::features::Features;
@@ -15,6 +14,7 @@ use crate::fork::Mark;
 use crate::kind::{AnyThread, Cqe16, CqeSize, OneThread, Sqe64, SqeSize, Threads};
 use crate::operation::Operation;
 use crate::params::{IoUringParams, SetupFlags};
+use crate::register::Clock;
 use crate::submission::SubmissionQueue;
 use crate::sys;
 
@@ -51,6 +51,8 @@ pub(crate) struct Ring {
     owner: Mark,
     flags: SetupFlags,
     features: Features,
+    /// Whether waits go by the clock that goes on while the system is suspended.
+    boottime: AtomicBool,
 }
 
 // SAFETY: the structure is written when the ring is made and when it is closed, while only one
@@ -81,6 +83,7 @@ impl Ring {
             flags: SetupFlags::from_bits_retain(raw.flags),
             features: Features::from_bits_retain(raw.features),
             owner: Mark::of_this_process(),
+            boottime: AtomicBool::new(false),
             raw: UnsafeCell::new(raw),
         };
         ring.keep_from_children()?;
@@ -136,16 +139,26 @@ impl Ring {
         unsafe { &*self.raw.get() }
     }
 
-    pub(crate) fn gate(&self) -> Gate {
-        Gate::of(self.raw())
-    }
-
     pub(crate) fn flags(&self) -> SetupFlags {
         self.flags
     }
 
     pub(crate) fn features(&self) -> Features {
         self.features
+    }
+
+    /// The clock that waits go by.
+    pub(crate) fn clock(&self) -> Clock {
+        if self.boottime.load(Ordering::Relaxed) {
+            Clock::Boottime
+        } else {
+            Clock::Monotonic
+        }
+    }
+
+    pub(crate) fn set_clock(&self, clock: Clock) {
+        self.boottime
+            .store(clock == Clock::Boottime, Ordering::Relaxed);
     }
 
     pub(crate) fn cq_entries(&self) -> u32 {

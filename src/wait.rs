@@ -6,8 +6,10 @@ use std::ptr;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use crate::enter::Gate;
 use crate::features::Features;
 use crate::params::SetupFlags;
+use crate::register::Clock;
 use crate::ring::Ring;
 use crate::sys;
 
@@ -39,6 +41,7 @@ enum Limit {
     None,
     Timeout(Duration),
     Deadline(Instant),
+    Clock(Duration),
 }
 
 impl<'a> Wait<'a> {
@@ -58,6 +61,8 @@ impl<'a> Wait<'a> {
 
     /// Waits for this long at the most, counted from the call. Any duration will do.
     ///
+    /// It goes by the ring's clock: [`register_clock`](crate::SubmissionQueue::register_clock).
+    ///
     /// Replaces a deadline.
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.limit = Limit::Timeout(timeout);
@@ -69,6 +74,19 @@ impl<'a> Wait<'a> {
     /// Replaces a timeout.
     pub const fn deadline(mut self, deadline: Instant) -> Self {
         self.limit = Limit::Deadline(deadline);
+        self
+    }
+
+    /// Waits until the ring's clock shows this time at the latest, counted from the clock's zero.
+    ///
+    /// For deadlines that have to hold when the system is suspended, together with
+    /// [`Clock::Boottime`]: an [`Instant`] stands still meanwhile. Kernels since Linux 6.12 are
+    /// given the time itself, and read it outside of any time namespace; older ones the length
+    /// until then. [`Clock::now`] tells the time.
+    ///
+    /// Replaces a timeout and another deadline. C: `IORING_ENTER_ABS_TIMER`.
+    pub const fn clock_deadline(mut self, time: Duration) -> Self {
+        self.limit = Limit::Clock(time);
         self
     }
 
@@ -97,12 +115,35 @@ impl<'a> Wait<'a> {
         self
     }
 
-    fn end(&self) -> Option<Instant> {
+    fn end(&self, clock: Clock) -> Option<End> {
         match self.limit {
             Limit::None => None,
             // A moment that the clock cannot express is as good as never.
-            Limit::Timeout(timeout) => Instant::now().checked_add(timeout),
-            Limit::Deadline(deadline) => Some(deadline),
+            Limit::Timeout(timeout) if clock == Clock::Monotonic => {
+                Instant::now().checked_add(timeout).map(End::Instant)
+            }
+            Limit::Timeout(timeout) => {
+                let end = clock.now().checked_add(timeout)?;
+                Some(End::Clock(clock, end))
+            }
+            Limit::Deadline(deadline) => Some(End::Instant(deadline)),
+            Limit::Clock(time) => Some(End::Clock(clock, time)),
+        }
+    }
+}
+
+/// When a wait is over.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Instant(Instant),
+    Clock(Clock, Duration),
+}
+
+impl End {
+    fn left(self) -> Duration {
+        match self {
+            Self::Instant(end) => end.saturating_duration_since(Instant::now()),
+            Self::Clock(clock, end) => end.saturating_sub(clock.now()),
         }
     }
 }
@@ -145,11 +186,13 @@ const MASK_SIZE: u32 = 8;
 #[cold]
 pub(crate) fn wait(
     ring: &Ring,
+    gate: Gate,
     start: u32,
     to_submit: u32,
     wait: &Wait<'_>,
 ) -> Result<Waited, Errno> {
-    let end = wait.end();
+    let knows_clocks = ring.features().contains(Features::MIN_TIMEOUT);
+    let end = wait.end(ring.clock());
     let least_end = wait
         .least
         // A minimum for a single completion would change nothing.
@@ -157,11 +200,16 @@ pub(crate) fn wait(
         .and_then(|least| Instant::now().checked_add(least));
     let mut waiting = Waiting {
         ring,
+        gate,
         wait,
         start,
         all: wait.completions.min(ring.cq_entries()),
         end,
-        least_end: least_end.map(|least_end| end.map_or(least_end, |end| end.min(least_end))),
+        absolute: match wait.limit {
+            Limit::Clock(time) if knows_clocks => Some(time),
+            _ => None,
+        },
+        least_end,
         to_submit,
     };
     waiting.run()
@@ -170,13 +218,16 @@ pub(crate) fn wait(
 /// One wait under way.
 struct Waiting<'a> {
     ring: &'a Ring,
+    gate: Gate,
     wait: &'a Wait<'a>,
     /// The completion queue's head when it began.
     start: u32,
     /// How many completions end it at any time.
     all: u32,
     /// When it is over.
-    end: Option<Instant>,
+    end: Option<End>,
+    /// When it is over, for the kernel to compare with the ring's clock.
+    absolute: Option<Duration>,
     /// From when on one completion ends it.
     least_end: Option<Instant>,
     to_submit: u32,
@@ -190,10 +241,11 @@ impl Waiting<'_> {
         // A call that took entries is followed by another as long as there are more.
         let mut took = false;
         loop {
-            let now = (self.end.is_some() || self.least_end.is_some()).then(Instant::now);
-            let left = |end: Option<Instant>| Some(end?.saturating_duration_since(now?));
-            let end = left(self.end);
-            let least = left(self.least_end).filter(|left| !left.is_zero());
+            let end = self.end.map(End::left);
+            let least = self.least_end.map(|end| End::Instant(end).left());
+            let least = least
+                .map(|least| end.map_or(least, |end| end.min(least)))
+                .filter(|left| !left.is_zero());
             let one_is_enough = self.least_end.is_some() && least.is_none();
             let enough = if one_is_enough {
                 self.all.min(1)
@@ -214,12 +266,17 @@ impl Waiting<'_> {
             let submits_only = self.wait.return_on_signal && self.to_submit > 0;
             let result = if submits_only {
                 let flags = sys::IORING_ENTER_GETEVENTS | self.wake_up();
-                self.ring.gate().enter(self.to_submit, 0, flags)
+                self.gate.enter(self.to_submit, 0, flags)
             } else {
                 self.enter(enough, end, least)
             };
             entered = true;
             took = false;
+            // In a time namespace the kernel's clock and ours show different times. Should it have
+            // returned too early, it is given what both agree about: a length of time.
+            if result != -libc::EINTR {
+                self.absolute = None;
+            }
             match result.wrapping_neg() {
                 libc::EINTR if self.wait.return_on_signal => waited.interrupted = true,
                 libc::EINTR | libc::ETIME => {}
@@ -264,7 +321,7 @@ impl Waiting<'_> {
     /// before a single one is enough.
     fn enter(&self, enough: u32, end: Option<Duration>, least: Option<Duration>) -> i32 {
         let ring = self.ring;
-        let flags = sys::IORING_ENTER_GETEVENTS | self.wake_up();
+        let mut flags = sys::IORING_ENTER_GETEVENTS | self.wake_up();
         // The kernel counts from the head that it finds.
         let taken = ring
             .cq_head()
@@ -283,14 +340,17 @@ impl Waiting<'_> {
             // SAFETY: without EXT_ARG the argument is a signal mask or null; the borrow in `wait`
             // keeps it valid.
             return unsafe {
-                ring.gate()
+                self.gate
                     .enter_with(self.to_submit, enough, flags, mask.cast(), size)
             };
         }
         if !ring.features().contains(Features::EXT_ARG) {
             return self.enter_without_limit_in_the_kernel(enough, end, flags, mask);
         }
-        let limit = end.map(timespec);
+        let limit = self.absolute.or(end).map(timespec);
+        if self.absolute.is_some() {
+            flags |= sys::IORING_ENTER_ABS_TIMER;
+        }
         let argument = sys::io_uring_getevents_arg {
             sigmask: mask as u64,
             sigmask_sz: MASK_SIZE,
@@ -302,7 +362,7 @@ impl Waiting<'_> {
         // SAFETY: with EXT_ARG the argument is this structure, and what it points to, the mask and
         // the time, lives until the call returns.
         unsafe {
-            ring.gate().enter_with(
+            self.gate.enter_with(
                 self.to_submit,
                 enough,
                 flags | sys::IORING_ENTER_EXT_ARG,
@@ -326,7 +386,7 @@ impl Waiting<'_> {
         flags: u32,
         mask: *const libc::sigset_t,
     ) -> i32 {
-        let result = self.ring.gate().enter(self.to_submit, 0, flags);
+        let result = self.gate.enter(self.to_submit, 0, flags);
         let left = left.unwrap_or(Duration::MAX);
         if result < 0 || self.ring.ready() >= enough || left.is_zero() {
             return result;
@@ -404,7 +464,7 @@ mod tests {
         let ring = old_ring(Features::EXT_ARG | Features::MIN_TIMEOUT);
         let start = Instant::now();
         let limit = Wait::for_completions(2).timeout(Duration::from_millis(20));
-        let waited = wait(&ring, 0, 0, &limit).expect("a wait");
+        let waited = wait(&ring, Gate::of(ring.raw()), 0, 0, &limit).expect("a wait");
         assert!(
             start.elapsed() >= Duration::from_millis(20),
             "{:?}",
@@ -424,7 +484,7 @@ mod tests {
     fn completion_ends_the_wait_on_a_kernel_that_knows_no_limit() {
         let ring = old_ring(Features::EXT_ARG | Features::MIN_TIMEOUT);
         let limit = Wait::for_completions(1).timeout(Duration::from_secs(60));
-        let waited = wait(&ring, 0, 0, &limit).expect("a wait");
+        let waited = wait(&ring, Gate::of(ring.raw()), 0, 0, &limit).expect("a wait");
         assert_eq!(
             waited,
             Waited {
@@ -443,7 +503,7 @@ mod tests {
             let ring = old_ring(missing);
             let start = Instant::now();
             let least = Wait::for_completions(4).min_wait(Duration::from_millis(20));
-            let waited = wait(&ring, 0, 0, &least).expect("a wait");
+            let waited = wait(&ring, Gate::of(ring.raw()), 0, 0, &least).expect("a wait");
             assert!(
                 start.elapsed() >= Duration::from_millis(20),
                 "{:?}",
@@ -468,6 +528,11 @@ mod tests {
         let limit = Wait::for_completions(1)
             .timeout(Duration::from_secs(60))
             .signal_mask(&mask);
-        assert_eq!(wait(&ring, 0, 0, &limit).expect("a wait").ready, 1);
+        assert_eq!(
+            wait(&ring, Gate::of(ring.raw()), 0, 0, &limit)
+                .expect("a wait")
+                .ready,
+            1
+        );
     }
 }

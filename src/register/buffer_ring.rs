@@ -2,12 +2,16 @@
 
 use std::ffi::c_void;
 use std::fmt;
+use std::io;
 use std::marker::PhantomData;
-use std::ptr::NonNull;
+use std::os::fd::{AsRawFd, RawFd};
+use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use super::check;
+#[cfg(doc)]
+use crate::completion::CompletionFlags;
 #[cfg(doc)]
 use crate::error::RegisterCause;
 use crate::error::RegisterError;
@@ -16,12 +20,72 @@ use crate::ring::Ring;
 use crate::submission::SubmissionQueue;
 use crate::sys;
 
+/// How a ring of buffers is to be made.
+///
+/// C: `struct io_uring_buf_reg`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "it makes a ring of buffers when it is given to a queue"]
+pub struct BufferRingParams {
+    entries: u16,
+    group: u16,
+    flags: u32,
+    min_left: u32,
+}
+
+impl BufferRingParams {
+    /// Room for `entries` buffers, a power of two up to 32768, in the group with this number.
+    pub const fn new(entries: u16, group: u16) -> Self {
+        Self {
+            entries,
+            group,
+            flags: 0,
+            min_left: 0,
+        }
+    }
+
+    /// Has each buffer used up piece by piece, by one operation after the other, instead of by one
+    /// alone.
+    ///
+    /// A completion with [`CompletionFlags::BUF_MORE`] leaves the rest of its buffer with the
+    /// kernel. [`BufferCursor`](crate::BufferCursor) finds the piece that a completion means.
+    ///
+    /// Since Linux 6.12. C: `IOU_PBUF_RING_INC`.
+    pub const fn incremental(mut self) -> Self {
+        self.flags |= sys::IOU_PBUF_RING_INC;
+        self
+    }
+
+    /// Takes a buffer for used up when less than this many bytes of it are left. Needs
+    /// [`incremental`](Self::incremental).
+    ///
+    /// Recent kernels know it, Linux 6.18.44 among them. Others answer
+    /// [`RegisterCause::Refused`], or use buffers up to their last byte.
+    pub const fn min_left(mut self, bytes: u32) -> Self {
+        self.min_left = bytes;
+        self
+    }
+
+    /// Has the kernel give the ring's memory, instead of pinning the program's.
+    ///
+    /// Since Linux 6.4. C: `IOU_PBUF_RING_MMAP`.
+    pub const fn mapped(mut self) -> Self {
+        self.flags |= sys::IOU_PBUF_RING_MMAP;
+        self
+    }
+}
+
 /// A group of buffers that receives and reads take theirs from, as a ring in shared memory.
 ///
 /// It owns the ring's memory and its registration; the buffers are the caller's. Operations use it
 /// when they are pushed with [`Sqe::select_buffer`](crate::Sqe::select_buffer), and their
 /// completions name the buffer: [`Completion::buffer_id`](crate::Completion::buffer_id). A buffer
-/// belongs to the kernel from [`publish`](Self::publish) until a completion names it.
+/// belongs to the kernel from [`publish`](Self::publish) until a completion names it, or, on an
+/// [`incremental`](BufferRingParams::incremental) ring, until one names it without
+/// [`CompletionFlags::BUF_MORE`].
+///
+/// The kernel uses the buffers in the order in which they were added. The completion of an operation
+/// with [`BUNDLE`](crate::RecvSendFlags::BUNDLE) names the first that it has filled; the rest of its
+/// bytes are in those that were added next.
 ///
 /// Dropping it unregisters the group. Operations that find the group gone or empty end with
 /// `ENOBUFS`. It keeps the ring open: operations that take buffers go on after both queues are
@@ -42,6 +106,93 @@ pub struct BufferRing<T: Threads = AnyThread> {
 // ring's plain descriptor, which works on every thread.
 unsafe impl Send for BufferRing<AnyThread> {}
 
+const ACTION: &str = "register a buffer ring";
+const NEEDS: &str = "Linux 5.19, a power of two from 1 to 32768, and options that the kernel knows";
+
+/// How many bytes a ring with room for so many buffers takes.
+fn bytes(entries: u16) -> usize {
+    usize::from(entries) * size_of::<sys::io_uring_buf>()
+}
+
+/// Maps memory for a ring of buffers: the program's own, or what the kernel has under this
+/// descriptor for the group.
+///
+/// A child process does not get it, as it does not get the queues.
+fn map(bytes: usize, kernels: Option<(RawFd, u16)>) -> Result<NonNull<c_void>, i32> {
+    let (flags, fd, offset) = match kernels {
+        None => (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0),
+        Some((fd, group)) => {
+            let offset = u64::from(sys::IORING_OFF_PBUF_RING)
+                | u64::from(group) << sys::IORING_OFF_PBUF_SHIFT;
+            (libc::MAP_SHARED | libc::MAP_POPULATE, fd, offset)
+        }
+    };
+    let access = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: a new mapping, at an address of the kernel's choice.
+    let memory = unsafe {
+        libc::mmap64(
+            ptr::null_mut(),
+            bytes,
+            access,
+            flags,
+            fd,
+            offset.cast_signed(),
+        )
+    };
+    if memory == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error()
+            .raw_os_error()
+            .unwrap_or(libc::ENOMEM));
+    }
+    // SAFETY: the mapping is new, and so long. Should it fail, a child has a copy that it does not
+    // use.
+    unsafe { libc::madvise(memory, bytes, libc::MADV_DONTFORK) };
+    NonNull::new(memory).ok_or(libc::ENOMEM)
+}
+
+/// Registers the ring of buffers and maps its memory.
+fn register(ring: &Ring, params: BufferRingParams) -> Result<NonNull<sys::io_uring_buf>, i32> {
+    let bytes = bytes(params.entries);
+    let kernels = params.flags & sys::IOU_PBUF_RING_MMAP != 0;
+    let own = if kernels {
+        None
+    } else {
+        Some(map(bytes, None)?)
+    };
+    let mut argument = sys::io_uring_buf_reg {
+        ring_addr: own.map_or(0, |memory| memory.as_ptr() as u64),
+        ring_entries: params.entries.into(),
+        bgid: params.group,
+        flags: 0,
+        min_left: params.min_left,
+        resv: [0; 5],
+    };
+    // SAFETY: the ring is set up. The memory that the argument names is a mapping of its own, and
+    // stays until the group is unregistered.
+    let result = unsafe {
+        sys::io_uring_register_buf_ring(ring.as_mut_ptr(), &raw mut argument, params.flags)
+    };
+    if result < 0 {
+        if let Some(memory) = own {
+            // SAFETY: the mapping was made here, and the kernel has refused it.
+            unsafe { libc::munmap(memory.as_ptr(), bytes) };
+        }
+        return Err(-result);
+    }
+    let memory = match own {
+        Some(memory) => Ok(memory),
+        None => match ring.fd() {
+            Some(fd) => map(bytes, Some((fd.as_raw_fd(), params.group))),
+            None => Err(libc::EBADF),
+        },
+    };
+    if memory.is_err() {
+        // SAFETY: the ring is set up.
+        unsafe { sys::io_uring_unregister_buf_ring(ring.as_mut_ptr(), params.group.into()) };
+    }
+    memory.map(NonNull::cast)
+}
+
 impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
     /// Registers a group of buffers with room for `entries` of them, a power of two up to 32768.
     ///
@@ -56,32 +207,39 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
         entries: u16,
         group: u16,
     ) -> Result<BufferRing<T>, RegisterError> {
-        const ACTION: &str = "register a buffer ring";
-        const NEEDS: &str = "Linux 5.19, and a power of two from 1 to 32768";
-        let mut error = 0;
-        if !entries.is_power_of_two() {
-            return Err(check(-libc::EINVAL, ACTION, NEEDS).expect_err("the result is negative"));
-        }
-        // SAFETY: the ring is set up; the number is a power of two.
-        let memory = unsafe {
-            sys::io_uring_setup_buf_ring(
-                self.ring().as_mut_ptr(),
-                entries.into(),
-                group.into(),
-                0,
-                &raw mut error,
-            )
+        self.register_buffer_ring_with(BufferRingParams::new(entries, group))
+    }
+
+    /// Registers a group of buffers as `params` say.
+    ///
+    /// Since Linux 5.19. C: `io_uring_register_buf_ring(3)`.
+    ///
+    /// # Errors
+    ///
+    /// * Those of [`register_buffer_ring`](Self::register_buffer_ring).
+    /// * [`RegisterCause::Refused`] with options that the kernel does not know.
+    /// * [`RegisterCause::BadDescriptor`] with [`mapped`](BufferRingParams::mapped) on a ring
+    ///   without a descriptor.
+    pub fn register_buffer_ring_with(
+        &mut self,
+        params: BufferRingParams,
+    ) -> Result<BufferRing<T>, RegisterError> {
+        let made = if params.entries.is_power_of_two() {
+            register(self.ring(), params)
+        } else {
+            Err(libc::EINVAL)
         };
-        let Some(memory) = NonNull::new(memory) else {
-            // liburing gives a negative errno, or 0 where it could not even say that.
-            let error = if error < 0 { error } else { -libc::ENOMEM };
-            return Err(check(error, ACTION, NEEDS).expect_err("the result is negative"));
+        let entries = match made {
+            Ok(entries) => entries,
+            Err(errno) => {
+                return Err(check(-errno, ACTION, NEEDS).expect_err("the result is negative"));
+            }
         };
         Ok(BufferRing {
-            entries: memory.cast(),
-            mask: entries - 1,
+            entries,
+            mask: params.entries - 1,
             tail: 0,
-            group,
+            group: params.group,
             ring: Arc::clone(self.ring()),
             _kind: PhantomData,
         })
@@ -110,7 +268,9 @@ impl<T: Threads> BufferRing<T> {
     ///   completions have named.
     /// * `address` points to `len` bytes that are valid for writes (for reads, if the group is
     ///   sent from), and nothing else uses them, from `publish` until a completion names the
-    ///   buffer, or until the group is unregistered and all operations that use it have ended.
+    ///   buffer, or until the group is unregistered and all operations that use it have ended. On
+    ///   an [`incremental`](BufferRingParams::incremental) ring a completion gives back only the
+    ///   piece that it means, unless it comes without [`CompletionFlags::BUF_MORE`].
     #[inline]
     pub unsafe fn add(&mut self, address: *mut c_void, len: u32, id: u16) {
         let index = usize::from(self.tail & self.mask);
@@ -135,17 +295,36 @@ impl<T: Threads> BufferRing<T> {
         self.shared_tail().store(self.tail, Ordering::Release);
     }
 
-    /// The tail that the kernel sees, in the place of the first entry's last two bytes.
+    /// The ring's tail, which shares the place of the first entry's last two bytes.
     #[inline]
     fn shared_tail(&self) -> &AtomicU16 {
         // SAFETY: the first entry is in the ring's memory.
         let tail = unsafe { &raw const (*self.entries.as_ptr()).resv };
-        // SAFETY: the tail is aligned to 2, both sides use it atomically, and it stays mapped as
-        // long as this value.
+        // SAFETY: the tail is aligned to 2 and stays mapped as long as this value. Both sides use
+        // it atomically; nothing else refers to these two bytes.
         unsafe { &*tail.cast::<AtomicU16>() }
     }
 
-    /// How many published buffers the kernel has not used yet.
+    /// How many buffers the kernel has used up since the group was registered, counted in 16 bits.
+    ///
+    /// The buffer that it is at lies at this place, in the order of adding.
+    ///
+    /// Since Linux 6.8. C: `io_uring_buf_ring_head(3)`.
+    ///
+    /// # Errors
+    ///
+    /// [`RegisterCause::Refused`] on an older kernel.
+    pub fn head(&self) -> Result<u16, RegisterError> {
+        let mut head = 0;
+        // SAFETY: the ring is set up, and the pointer is to a value of the right type.
+        let result = unsafe {
+            sys::io_uring_buf_ring_head(self.ring.as_mut_ptr(), self.group.into(), &raw mut head)
+        };
+        check(result, "look at a buffer ring", "Linux 6.8")?;
+        Ok(head)
+    }
+
+    /// How many published buffers the kernel has not used up yet.
     ///
     /// Since Linux 6.8. C: `io_uring_buf_ring_available(3)`.
     ///
@@ -153,16 +332,8 @@ impl<T: Threads> BufferRing<T> {
     ///
     /// [`RegisterCause::Refused`] on an older kernel.
     pub fn available(&self) -> Result<u16, RegisterError> {
-        let mut head = 0;
-        // SAFETY: the ring is set up, and the pointer is to a value of the right type.
-        let result = unsafe {
-            sys::io_uring_buf_ring_head(self.ring.as_mut_ptr(), self.group.into(), &raw mut head)
-        };
-        check(result, "look at a buffer ring", "Linux 6.8")?;
-        Ok(self
-            .shared_tail()
-            .load(Ordering::Relaxed)
-            .wrapping_sub(head))
+        let published = self.shared_tail().load(Ordering::Relaxed);
+        Ok(published.wrapping_sub(self.head()?))
     }
 }
 
@@ -181,17 +352,14 @@ impl<T: Threads> Drop for BufferRing<T> {
         if !self.ring.is_own() {
             return;
         }
-        // If the group cannot be unregistered, liburing leaves the memory, and so it leaks: the
-        // kernel may be using it.
-        // SAFETY: the memory came from `io_uring_setup_buf_ring` with this number of entries, and
-        // nothing uses it after this.
-        let _ = unsafe {
-            sys::io_uring_free_buf_ring(
-                self.ring.as_mut_ptr(),
-                self.entries.as_ptr().cast(),
-                u32::from(self.mask) + 1,
-                self.group.into(),
-            )
-        };
+        // SAFETY: the ring is set up.
+        let result =
+            unsafe { sys::io_uring_unregister_buf_ring(self.ring.as_mut_ptr(), self.group.into()) };
+        // If the group cannot be unregistered, its memory leaks: the kernel may be using it.
+        if result == 0 {
+            // SAFETY: the mapping was made for this value, with this length, and neither the kernel
+            // nor anything else uses it after this.
+            unsafe { libc::munmap(self.entries.as_ptr().cast(), bytes(self.mask + 1)) };
+        }
     }
 }

@@ -49,7 +49,7 @@ io_vectors! {
 const NEEDS: &str = "1 to 16384 buffers, of lengths that there can be";
 
 /// Registering pins memory, which counts against `RLIMIT_MEMLOCK` for ordinary users.
-fn explain_memlock<V: IoVector>(error: RegisterError, buffers: &[V]) -> RegisterError {
+pub(super) fn explain_memlock<V: IoVector>(error: RegisterError, buffers: &[V]) -> RegisterError {
     if error.errno != libc::ENOMEM {
         return error;
     }
@@ -69,7 +69,7 @@ fn explain_memlock<V: IoVector>(error: RegisterError, buffers: &[V]) -> Register
 }
 
 /// A number of elements as the kernel takes it. What does not fit is too many anyway.
-fn count<E>(elements: &[E]) -> u32 {
+pub(super) fn count<E>(elements: &[E]) -> u32 {
     u32::try_from(elements.len()).unwrap_or(u32::MAX)
 }
 

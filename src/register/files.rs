@@ -9,7 +9,7 @@ use crate::submission::SubmissionQueue;
 use crate::sys;
 
 /// The table may not have more places than the process may have descriptors.
-fn explain_limit(error: RegisterError) -> RegisterError {
+pub(super) fn explain_limit(error: RegisterError) -> RegisterError {
     if error.errno != libc::EMFILE {
         return error;
     }
@@ -20,7 +20,7 @@ fn explain_limit(error: RegisterError) -> RegisterError {
 }
 
 /// A number of descriptors as the kernel takes it. What does not fit is too many anyway.
-fn count(fds: &[RawFd]) -> u32 {
+pub(super) fn count(fds: &[RawFd]) -> u32 {
     u32::try_from(fds.len()).unwrap_or(u32::MAX)
 }
 
@@ -123,5 +123,33 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
         // SAFETY: the ring is set up.
         let result = unsafe { sys::io_uring_unregister_files(self.ring().as_mut_ptr()) };
         check(result, "unregister files", "Linux 5.1").map(drop)
+    }
+
+    /// Keeps the places that the kernel picks, with [`FileSlot::Allocate`](crate::FileSlot), to
+    /// `len` of them from the index `offset` on.
+    ///
+    /// Other places can still be named. A new table starts with all of it.
+    ///
+    /// Since Linux 6.0. C: `io_uring_register_file_alloc_range(3)`.
+    ///
+    /// # Errors
+    ///
+    /// * [`RegisterCause::Refused`] if the range is not within the table, or if there is none.
+    /// * `EOVERFLOW` if it goes beyond what can be counted.
+    pub fn register_file_alloc_range(
+        &mut self,
+        offset: u32,
+        len: u32,
+    ) -> Result<(), RegisterError> {
+        // SAFETY: the ring is set up.
+        let result = unsafe {
+            sys::io_uring_register_file_alloc_range(self.ring().as_mut_ptr(), offset, len)
+        };
+        check(
+            result,
+            "update the range of places to pick from",
+            "Linux 6.0, and a range within the table",
+        )
+        .map(drop)
     }
 }

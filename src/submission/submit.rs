@@ -95,7 +95,7 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
             while self.slots.tail != 0 {
                 submitted += self.submit_rewinding()?;
             }
-            let waited = wait::wait(&self.ring, start, 0, wait)
+            let waited = wait::wait(&self.ring, self.gate, start, 0, wait)
                 .map_err(|Errno(errno)| SubmitError::new(errno, 0))?;
             return Ok(Waited {
                 submitted,
@@ -105,12 +105,12 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
         self.publish();
         if self.ring.flags().contains(SetupFlags::SQPOLL) {
             let shown = self.show_to_thread();
-            let waited = wait::wait(&self.ring, start, shown, wait);
+            let waited = wait::wait(&self.ring, self.gate, start, shown, wait);
             self.slots.head = self.ring_head.load(Ordering::Acquire);
             return waited.map_err(|Errno(errno)| SubmitError::new(errno, self.unsubmitted()));
         }
         let queued = self.slots.tail.wrapping_sub(self.slots.head);
-        let waited = wait::wait(&self.ring, start, queued, wait);
+        let waited = wait::wait(&self.ring, self.gate, start, queued, wait);
         self.slots.head = self.ring_head.load(Ordering::Relaxed);
         waited.map_err(|Errno(errno)| SubmitError::new(errno, self.unsubmitted()))
     }

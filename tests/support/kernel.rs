@@ -1,6 +1,6 @@
 //! What may be missing on the running kernel.
 
-use lio_uring::SetupError;
+use std::fmt::Display;
 
 /// Whether the running kernel is older than this release.
 ///
@@ -22,7 +22,7 @@ pub(crate) fn older_than(major: u32, minor: u32) -> bool {
 /// What was made, or nothing and a printed reason if the kernel is too old for it.
 #[track_caller]
 #[expect(clippy::print_stdout, reason = "a skipped test must say so")]
-pub(crate) fn since<T>(major: u32, minor: u32, made: Result<T, SetupError>) -> Option<T> {
+pub(crate) fn since<T>(major: u32, minor: u32, made: Result<T, impl Display>) -> Option<T> {
     match made {
         Ok(made) => Some(made),
         Err(error) if older_than(major, minor) => {
