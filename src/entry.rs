@@ -33,6 +33,9 @@ bitflags! {
         /// A failure, and for reads and writes a short transfer, ends the chain: what follows in
         /// it completes with `ECANCELED`. A chain does not reach past the end of a submission.
         ///
+        /// Some operations, whose pages say so, do not end a chain when the call that they stand
+        /// for fails: a chain that must stop there has to be looked at in between.
+        ///
         /// Since Linux 5.3. C: `IOSQE_IO_LINK`.
         const IO_LINK = sys::IOSQE_IO_LINK as u8;
         /// The next entry starts when this one has completed, however it ended.
@@ -48,6 +51,8 @@ bitflags! {
         /// Since Linux 5.7. C: `IOSQE_BUFFER_SELECT`.
         const BUFFER_SELECT = sys::IOSQE_BUFFER_SELECT as u8;
         /// Posts no completion if it succeeds.
+        ///
+        /// If it fails as part of a chain, what is cancelled behind it posts none either.
         ///
         /// Once a ring has seen such an entry, the kernel refuses [`IO_DRAIN`](Self::IO_DRAIN) on
         /// it, with `EOPNOTSUPP`.
@@ -80,7 +85,7 @@ bitflags! {
         ///
         /// Since Linux 6.2. C: `IORING_SEND_ZC_REPORT_USAGE`.
         const SEND_ZC_REPORT_USAGE = sys::IORING_SEND_ZC_REPORT_USAGE as u16;
-        /// Uses as many buffers of the group as there are, in one go.
+        /// Uses several buffers of the group in one go, as many as the kernel sees fit.
         ///
         /// Since Linux 6.10.
         const BUNDLE = sys::IORING_RECVSEND_BUNDLE as u16;
@@ -269,7 +274,7 @@ impl Sqe {
     /// The result is 0, or the index with [`FileSlot::Allocate`].
     ///
     /// Errors of the operation: `ENXIO` without registered files, `EINVAL` outside the table or
-    /// with `O_CLOEXEC`, `ENFILE` if the table is full.
+    /// with `O_CLOEXEC`; with [`FileSlot::Allocate`], `ENFILE` if the table is full or missing.
     ///
     /// Since Linux 5.15.
     #[inline]

@@ -172,7 +172,8 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
 
     /// Takes all registered buffers back.
     ///
-    /// Operations that name one and are under way go on using it.
+    /// Operations that name one and are under way go on using it. Before Linux 6.13 or so the call
+    /// waits for them instead.
     ///
     /// Since Linux 5.1. C: `io_uring_unregister_buffers(3)`.
     ///

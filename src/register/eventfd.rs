@@ -32,7 +32,7 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
         check(result, "register an eventfd", "Linux 5.2, and an eventfd").map(drop)
     }
 
-    /// Has an eventfd signalled for completions that were not made while they were submitted.
+    /// Has an eventfd signalled for completions that kernel workers make, and no others.
     ///
     /// Since Linux 5.6. C: `io_uring_register_eventfd_async(3)`.
     ///

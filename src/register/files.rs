@@ -80,7 +80,8 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
     /// -1 empties a place, and -2 (`IORING_REGISTER_FILES_SKIP`) leaves it as it is. Operations
     /// that are under way keep the file that they started with.
     ///
-    /// If one descriptor is not open, those before it have been replaced; the result is how many.
+    /// If one descriptor is not open, those before it have been replaced, and its own place is
+    /// empty; the result is how many were replaced.
     ///
     /// Since Linux 5.5. C: `io_uring_register_files_update(3)`.
     ///
@@ -112,7 +113,8 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
 
     /// Takes all registered files back. The ring closes those that nobody else has open.
     ///
-    /// Operations that name one and are under way go on using it.
+    /// Operations that name one and are under way go on using it. Before Linux 6.13 or so the call
+    /// waits for them instead.
     ///
     /// Since Linux 5.1. C: `io_uring_unregister_files(3)`.
     ///
