@@ -108,6 +108,11 @@ impl Ring {
         process::id() == self.owner
     }
 
+    /// Whether the ring's descriptor is registered with the thread that made it.
+    pub(crate) fn is_registered(&self) -> bool {
+        u32::from(self.raw().int_flags) & sys::IORING_ENTER_REGISTERED_RING != 0
+    }
+
     /// What liburing's functions take. They change nothing in it that a queue reads.
     pub(crate) fn as_mut_ptr(&self) -> *mut sys::io_uring {
         self.raw.get()
