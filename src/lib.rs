@@ -124,8 +124,8 @@ pub use crate::{
     query::{QueryOpcodes, QueryScq, QueryZcrx},
     register::{
         BpfFilter, BufferCursor, BufferPiece, BufferRing, BufferRingParams, Clock, CloneBuffers,
-        IoVector, Napi, RegisterCode, Restrictions, SyncCancel, SyncCancelled, WorkerLimits,
-        register_sync_msg,
+        IoVector, Napi, RegisterCode, Restrictions, SyncCancel, SyncCancelled, WaitLimits,
+        WaitRegion, WorkerLimits, register_sync_msg,
     },
     ring::{Halves, IoUring, with_capacity},
     submission::{Batch, SubmissionQueue},

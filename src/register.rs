@@ -26,6 +26,7 @@ mod napi;
 mod personality;
 mod restrictions;
 mod tags;
+mod wait_region;
 mod workers;
 
 pub use bpf_filter::BpfFilter;
@@ -40,6 +41,7 @@ pub use message::register_sync_msg;
 pub use napi::Napi;
 pub use restrictions::Restrictions;
 pub(crate) use restrictions::restrict;
+pub use wait_region::{WaitLimits, WaitRegion};
 pub use workers::WorkerLimits;
 
 /// Turns the result of one of liburing's registering functions into ours.

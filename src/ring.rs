@@ -453,6 +453,19 @@ impl<S: SqeSize, C: CqeSize> IoUring<S, C> {
         self.cq.completions()
     }
 
+    /// Whether the kernel counts the ring's waits as waits for I/O; see
+    /// [`CompletionQueue::set_iowait`].
+    ///
+    /// Since Linux 6.15. C: `io_uring_set_iowait(3)`.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP` without [`Features::NO_IOWAIT`].
+    pub fn set_iowait(&mut self, counted: bool) -> io::Result<()> {
+        self.sq.set_iowait(counted)?;
+        self.cq.set_iowait(counted)
+    }
+
     /// The ring's descriptor, to be polled for readiness: it is readable when a completion is
     /// ready. `None` with [`registered_fd_only`](IoUringParams::registered_fd_only).
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
