@@ -304,12 +304,14 @@ impl<T: Threads, C: CqeSize> CompletionQueue<T, C> {
     /// Waits until `n` completions are ready, and returns how many are.
     ///
     /// More than the queue has room for are never ready at once, so `n` is cut to
-    /// [`capacity`](Self::capacity). With 0 it fetches what the kernel has put off and returns.
+    /// [`capacity`](Self::capacity). With 0 it fetches what the kernel has put off and returns, as
+    /// `io_uring_get_events(3)` does.
     ///
     /// # Errors
     ///
     /// Those of [`next`](Self::next).
     #[inline]
+    #[doc(alias = "io_uring_get_events")]
     pub fn wait(&mut self, n: u32) -> io::Result<u32> {
         self.wait_with(&Wait::for_completions(n))
             .map(|waited| waited.ready)
@@ -371,6 +373,22 @@ impl<T: Threads, C: CqeSize> CompletionQueue<T, C> {
 
     pub(crate) fn ring(&self) -> &Arc<Ring> {
         &self.ring
+    }
+
+    pub(crate) fn gate(&self) -> Gate {
+        self.gate
+    }
+
+    /// Whether the kernel counts this half's waits as waits for I/O, as it does at first, in the
+    /// load and the processor's statistics. Long waits for sockets make idle processors look busy.
+    ///
+    /// Each half has its own setting. Since Linux 6.15. C: `io_uring_set_iowait(3)`.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP` without [`Features::NO_IOWAIT`].
+    pub fn set_iowait(&mut self, counted: bool) -> io::Result<()> {
+        self.gate.set_iowait(counted, self.ring.features())
     }
 
     /// Whether an empty queue may be filled by entering the kernel.
@@ -435,7 +453,7 @@ impl<T: Threads, C: CqeSize> CompletionQueue<T, C> {
 
     /// Gives the room of all that was taken back to the kernel.
     #[inline]
-    fn publish_head(&self) {
+    pub(crate) fn publish_head(&self) {
         // Release: what was read of the completions was read before.
         self.ring_head.store(self.head, Ordering::Release);
     }

@@ -7,9 +7,11 @@
 #![expect(clippy::inline_always, reason = "the module's purpose")]
 
 use std::ffi::c_void;
+use std::io;
 use std::os::fd::RawFd;
 use std::ptr;
 
+use crate::features::Features;
 use crate::sys;
 
 /// Where and how to enter: the ring's descriptor, or its index among the registered rings of the
@@ -29,6 +31,19 @@ impl Gate {
             fd: ring.enter_ring_fd,
             flags: u32::from(ring.int_flags) & added,
         }
+    }
+
+    /// Whether waits through this gate count as waits for I/O.
+    pub(crate) fn set_iowait(&mut self, counted: bool, features: Features) -> io::Result<()> {
+        if !features.contains(Features::NO_IOWAIT) {
+            return Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP));
+        }
+        if counted {
+            self.flags &= !sys::IORING_ENTER_NO_IOWAIT;
+        } else {
+            self.flags |= sys::IORING_ENTER_NO_IOWAIT;
+        }
+        Ok(())
     }
 
     /// Submits up to `to_submit` entries and, with `GETEVENTS` among the flags, waits for
@@ -205,5 +220,31 @@ unsafe fn enter(
             argument.cast_mut(),
             size,
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::IoUring;
+
+    #[test]
+    fn iowait_is_left_out_where_the_kernel_can() {
+        let mut ring = IoUring::new(4).expect("a ring");
+        let before = ring.completion().gate().flags;
+        assert_eq!(before & sys::IORING_ENTER_NO_IOWAIT, 0);
+        let features = ring.submission().features();
+        let set = ring.set_iowait(false);
+        if !features.contains(Features::NO_IOWAIT) {
+            let error = set.expect_err("the kernel cannot");
+            assert_eq!(error.raw_os_error(), Some(libc::EOPNOTSUPP));
+            return;
+        }
+        set.expect("the kernel can");
+        let (cq, sq) = ring.queues();
+        let wanted = before | sys::IORING_ENTER_NO_IOWAIT;
+        assert_eq!((cq.gate().flags, sq.gate().flags), (wanted, wanted));
+        cq.set_iowait(true).expect("the kernel can");
+        assert_eq!((cq.gate().flags, sq.gate().flags), (before, wanted));
     }
 }

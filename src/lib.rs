@@ -85,6 +85,8 @@ mod availability;
 #[cfg(target_os = "linux")]
 mod completion;
 #[cfg(target_os = "linux")]
+mod disabled;
+#[cfg(target_os = "linux")]
 mod enter;
 #[cfg(target_os = "linux")]
 mod entry;
@@ -121,6 +123,7 @@ mod wait;
 pub use crate::{
     availability::{Availability, availability},
     completion::{Completion, CompletionFlags, CompletionQueue, Completions},
+    disabled::Disabled,
     entry::{AcceptFlags, FileSlot, LargeSqe, RecvSendFlags, Sqe, SqeFlags},
     error::{
         QueueFull, RegisterCause, RegisterError, SetupCause, SetupError, SubmitCause, SubmitError,
@@ -131,8 +134,9 @@ pub use crate::{
     probe::Probe,
     query::{QueryOpcodes, QueryScq, QueryZcrx},
     register::{
-        BufferCursor, BufferPiece, BufferRing, BufferRingParams, Clock, CloneBuffers, IoVector,
-        Napi, SyncCancel, SyncCancelled, WorkerLimits, register_sync_msg,
+        BpfFilter, BufferCursor, BufferPiece, BufferRing, BufferRingParams, Clock, CloneBuffers,
+        IoVector, Napi, RegisterCode, Restrictions, SyncCancel, SyncCancelled, WaitLimits,
+        WaitRegion, WorkerLimits, register_sync_msg,
     },
     ring::{Halves, IoUring, with_capacity},
     submission::{Batch, SubmissionQueue},

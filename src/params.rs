@@ -174,7 +174,8 @@ impl<T: Threads, S: SqeSize, C: CqeSize> IoUringParams<T, S, C> {
     }
 
     /// Makes the ring disabled: things can be registered, but nothing submitted, until
-    /// [`enable`](crate::SubmissionQueue::enable).
+    /// [`enable`](crate::SubmissionQueue::enable). [`disabled`](Self::disabled) gives such a ring a
+    /// type of its own, which can do what has to be done before.
     ///
     /// Submitting before that is refused, except with [`sqpoll`](Self::sqpoll), where it is the
     /// kernel's thread that waits.

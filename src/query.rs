@@ -82,7 +82,7 @@ impl QueryOpcodes {
     ///
     /// # Errors
     ///
-    /// `EINVAL` on a kernel that cannot tell.
+    /// `EINVAL` or `EBADF` on a kernel that cannot tell.
     pub fn ask() -> io::Result<Self> {
         // SAFETY: the structure is that of the question.
         let raw: sys::io_uring_query_opcode = unsafe { ask(sys::IO_URING_QUERY_OPCODES) }?;
@@ -125,7 +125,8 @@ impl QueryZcrx {
     ///
     /// # Errors
     ///
-    /// `EOPNOTSUPP` on a kernel that does not know the question; `EINVAL` on one that knows none.
+    /// `EOPNOTSUPP` on a kernel that does not know the question; `EINVAL` or `EBADF` on one that knows
+    /// none.
     pub fn ask() -> io::Result<Self> {
         // SAFETY: the structure is that of the question.
         let raw: sys::io_uring_query_zcrx = unsafe { ask(sys::IO_URING_QUERY_ZCRX) }?;
@@ -159,7 +160,8 @@ impl QueryScq {
     ///
     /// # Errors
     ///
-    /// `EOPNOTSUPP` on a kernel that does not know the question; `EINVAL` on one that knows none.
+    /// `EOPNOTSUPP` on a kernel that does not know the question; `EINVAL` or `EBADF` on one that knows
+    /// none.
     pub fn ask() -> io::Result<Self> {
         // SAFETY: the structure is that of the question.
         let raw: sys::io_uring_query_scq = unsafe { ask(sys::IO_URING_QUERY_SCQ) }?;

@@ -11,28 +11,37 @@ use crate::kind::{SqeSize, Threads};
 use crate::submission::SubmissionQueue;
 use crate::sys;
 
+mod bpf_filter;
 mod buffer_cursor;
 mod buffer_ring;
 mod buffers;
 mod cancel;
 mod clock;
 mod clone;
+mod code;
 mod eventfd;
 mod files;
 mod message;
 mod napi;
 mod personality;
+mod restrictions;
 mod tags;
+mod wait_region;
 mod workers;
 
+pub use bpf_filter::BpfFilter;
 pub use buffer_cursor::{BufferCursor, BufferPiece};
 pub use buffer_ring::{BufferRing, BufferRingParams};
 pub use buffers::IoVector;
 pub use cancel::{SyncCancel, SyncCancelled};
 pub use clock::Clock;
 pub use clone::CloneBuffers;
+pub use code::RegisterCode;
 pub use message::register_sync_msg;
 pub use napi::Napi;
+pub use restrictions::Restrictions;
+pub(crate) use restrictions::restrict;
+pub use wait_region::{WaitLimits, WaitRegion};
 pub use workers::WorkerLimits;
 
 /// Turns the result of one of liburing's registering functions into ours.
@@ -63,6 +72,23 @@ pub(crate) fn check(
             action,
             errno,
             cause,
+        }
+    })
+}
+
+/// The same for a registration that needs no ring, and that kernels which do not know it look for
+/// one for.
+pub(crate) fn check_without_ring(
+    result: i32,
+    action: &'static str,
+    needs: &'static str,
+) -> Result<(), RegisterError> {
+    check(result, action, needs).map(drop).map_err(|error| {
+        if error.errno == libc::EBADF {
+            let cause = RegisterCause::Refused { needs };
+            RegisterError { cause, ..error }
+        } else {
+            error
         }
     })
 }

@@ -129,6 +129,11 @@ impl Ring {
         Mark::of_this_process() == self.owner
     }
 
+    /// Whether the ring's descriptor is registered with the thread that made it.
+    pub(crate) fn is_registered(&self) -> bool {
+        u32::from(self.raw().int_flags) & sys::IORING_ENTER_REGISTERED_RING != 0
+    }
+
     /// What liburing's functions take. They change nothing in it that a queue reads.
     pub(crate) fn as_mut_ptr(&self) -> *mut sys::io_uring {
         self.raw.get()
@@ -467,6 +472,19 @@ impl<S: SqeSize, C: CqeSize> IoUring<S, C> {
     #[inline]
     pub fn completions(&mut self) -> Completions<'_, OneThread, C> {
         self.cq.completions()
+    }
+
+    /// Whether the kernel counts the ring's waits as waits for I/O; see
+    /// [`CompletionQueue::set_iowait`].
+    ///
+    /// Since Linux 6.15. C: `io_uring_set_iowait(3)`.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP` without [`Features::NO_IOWAIT`].
+    pub fn set_iowait(&mut self, counted: bool) -> io::Result<()> {
+        self.sq.set_iowait(counted)?;
+        self.cq.set_iowait(counted)
     }
 
     /// The ring's descriptor, to be polled for readiness: it is readable when a completion is

@@ -1,6 +1,7 @@
 //! The half of a ring that operations are pushed to.
 
 use std::fmt;
+use std::io;
 use std::marker::PhantomData;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -401,6 +402,23 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
     /// ready. `None` with [`registered_fd_only`](crate::IoUringParams::registered_fd_only).
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.ring.fd()
+    }
+
+    /// Whether the kernel counts this half's waits as waits for I/O; see
+    /// [`CompletionQueue::set_iowait`](crate::CompletionQueue::set_iowait).
+    ///
+    /// Since Linux 6.15. C: `io_uring_set_iowait(3)`.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP` without [`Features::NO_IOWAIT`].
+    pub fn set_iowait(&mut self, counted: bool) -> io::Result<()> {
+        self.gate.set_iowait(counted, self.ring.features())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn gate(&self) -> Gate {
+        self.gate
     }
 
     pub(crate) fn ring(&self) -> &Arc<Ring> {

@@ -31,7 +31,11 @@ fn opcodes_agree_with_what_a_ring_says() {
 
 #[test]
 fn questions_that_the_kernel_does_not_know_are_errors() {
-    let unknown = [Some(libc::EOPNOTSUPP), Some(libc::EINVAL)];
+    let unknown = [
+        Some(libc::EOPNOTSUPP),
+        Some(libc::EINVAL),
+        Some(libc::EBADF),
+    ];
     match QueryZcrx::ask() {
         Ok(zcrx) => assert!(zcrx.refill_header_size > 0, "{zcrx:?}"),
         Err(error) => {

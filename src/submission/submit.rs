@@ -1,11 +1,14 @@
 //! Handing entries to the kernel.
 
+use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 
 use super::SubmissionQueue;
+use crate::enter::Gate;
 use crate::error::SubmitError;
 use crate::kind::{SqeSize, Threads, slot};
 use crate::params::SetupFlags;
+use crate::ring::Ring;
 use crate::sys;
 use crate::wait::{self, Errno, Wait, Waited};
 
@@ -45,8 +48,9 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
     ///
     /// A signal does not end the wait, and a submission that stops at a refused entry goes on
     /// behind it. More completions than the queue has room for are never ready at once, so `n` is
-    /// cut to that. Without anything in flight it waits forever. Rings with SQPOLL, `SQ_REWIND` or
-    /// a short submission take more than one system call.
+    /// cut to that. Without anything in flight it waits forever. With 0 it submits and fetches what
+    /// the kernel has put off, as `io_uring_submit_and_get_events(3)` does. Rings with SQPOLL or
+    /// `SQ_REWIND`, and short submissions, take more than one system call.
     ///
     /// Wait with one half only: the kernel counts what is in the queue, so a completion that the
     /// other half takes while this one is on its way into the kernel is not waited for again, but
@@ -56,6 +60,7 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
     ///
     /// [`SubmitError`] says what to do. The entries that were not taken are still queued.
     #[inline]
+    #[doc(alias = "io_uring_submit_and_get_events")]
     pub fn submit_and_wait(&mut self, n: u32) -> Result<u32, SubmitError> {
         if self.special {
             return self
@@ -112,6 +117,41 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
         let queued = self.slots.tail.wrapping_sub(self.slots.head);
         let waited = wait::wait(&self.ring, self.gate, start, queued, wait);
         self.slots.head = self.ring_head.load(Ordering::Relaxed);
+        waited.map_err(|Errno(errno)| SubmitError::new(errno, self.unsubmitted()))
+    }
+
+    /// Shows the kernel all queued entries, on any kind of ring, and has `enter` hand them over: it
+    /// is given the ring, its gate, the number of entries, and flags that belong to the call.
+    pub(crate) fn submit_and(
+        &mut self,
+        enter: impl FnOnce(&Arc<Ring>, Gate, u32, u32) -> Result<Waited, Errno>,
+    ) -> Result<Waited, SubmitError> {
+        if self.ring.flags().contains(SetupFlags::SQ_REWIND) {
+            // Entries move when a part of them is taken, so submitting is a step of its own.
+            let submitted = self.submit_rewinding()?;
+            let waited = enter(&self.ring, self.gate, 0, 0)
+                .map_err(|Errno(errno)| SubmitError::new(errno, self.slots.tail))?;
+            return Ok(Waited {
+                submitted,
+                ..waited
+            });
+        }
+        self.publish();
+        let polled = self.ring.flags().contains(SetupFlags::SQPOLL);
+        let (to_submit, flags) = if polled {
+            let shown = self.show_to_thread();
+            let asleep = self.ring.sq_flags().load(Ordering::Relaxed) & sys::IORING_SQ_NEED_WAKEUP;
+            let wake = if asleep == 0 {
+                0
+            } else {
+                sys::IORING_ENTER_SQ_WAKEUP
+            };
+            (shown, wake)
+        } else {
+            (self.slots.tail.wrapping_sub(self.slots.head), 0)
+        };
+        let waited = enter(&self.ring, self.gate, to_submit, flags);
+        self.slots.head = self.ring_head.load(Ordering::Acquire);
         waited.map_err(|Errno(errno)| SubmitError::new(errno, self.unsubmitted()))
     }
 
