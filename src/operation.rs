@@ -60,10 +60,12 @@ use crate::entry::{LargeSqe, Sqe};
 
 mod buffer;
 mod cancel;
+mod connect;
 mod file;
 mod message;
 mod nop;
 mod opcode;
+mod open;
 mod path;
 mod poll;
 mod read;
@@ -75,16 +77,18 @@ mod write;
 
 pub use buffer::ProvideBuffers;
 pub use cancel::{Cancel, CancelFlags};
-pub use file::{Close, Fallocate, Fsync, FsyncFlags, Ftruncate, Openat, Statx};
+pub use connect::{Connect, Shutdown};
+pub use file::{Fallocate, Fsync, FsyncFlags, Ftruncate, Statx};
 pub use message::{MsgRing, MsgRingFlags};
 pub use nop::Nop;
 pub use opcode::OpCode;
+pub use open::{Close, Openat};
 pub use path::{Mkdirat, Renameat, Unlinkat};
 pub use poll::{PollAdd, PollRemove};
 pub use read::{Read, ReadFixed, Readv};
 pub use recv::{Recv, RecvMulti};
 pub use send::{Send, SendZc};
-pub use socket::{Accept, AcceptMulti, Bind, Connect, Listen, Shutdown, Socket};
+pub use socket::{Accept, AcceptMulti, Bind, Listen, Socket};
 pub use timeout::{LinkTimeout, Timeout, TimeoutFlags, TimeoutRemove, Timespec};
 pub use write::{Write, WriteFixed, Writev};
 
