@@ -121,7 +121,7 @@ const _: () = assert!(
     OpCode::ALL.len() == sys::IORING_OP_LAST as usize,
     "liburing has other operations than this crate: add each new one to the table in \
      src/operation/opcode.rs, its struct to a file of src/operation, its comparison with C to \
-     tests/oracle.rs"
+     tests/oracle"
 );
 
 impl fmt::Debug for OpCode {
