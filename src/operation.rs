@@ -8,17 +8,24 @@
 //! | family | operations |
 //! | --- | --- |
 //! | nothing | [`Nop`] |
-//! | reading | [`Read`], [`Readv`], [`ReadFixed`] |
-//! | writing | [`Write`], [`Writev`], [`WriteFixed`] |
-//! | files | [`Openat`], [`Close`], [`Fsync`], [`Fallocate`], [`Ftruncate`], [`Statx`] |
-//! | paths | [`Unlinkat`], [`Mkdirat`], [`Renameat`] |
-//! | sockets | [`Socket`], [`Bind`], [`Listen`], [`Shutdown`] |
-//! | connecting | [`Accept`], [`AcceptMulti`], [`Connect`] |
+//! | reading | [`Read`], [`Readv`], [`Readv2`], [`ReadFixed`], [`ReadvFixed`], [`ReadMulti`] |
+//! | writing | [`Write`], [`Writev`], [`Writev2`], [`WriteFixed`], [`WritevFixed`] |
+//! | opening | [`Openat`], [`OpenatDirect`], [`Openat2`], [`Openat2Direct`], [`Close`] |
+//! | files | [`Fsync`], [`SyncFileRange`], [`Fallocate`], [`Ftruncate`], [`Statx`], [`Fadvise`], [`Fadvise64`] |
+//! | registered files | [`FilesUpdate`], [`FixedFdInstall`], [`CloseFixed`] |
+//! | paths | [`Unlinkat`], [`Mkdirat`], [`Renameat`], [`Linkat`], [`Symlinkat`] |
+//! | extended attributes | [`Getxattr`], [`Setxattr`], [`Fgetxattr`], [`Fsetxattr`] |
+//! | pipes | [`Pipe`], [`PipeDirect`], [`Splice`], [`Tee`] |
+//! | sockets | [`Socket`], [`Bind`], [`Listen`] |
+//! | accepting | [`Accept`], [`AcceptMulti`] |
+//! | connecting | [`Connect`], [`Shutdown`] |
 //! | sending | [`Send`], [`SendZc`] |
 //! | receiving | [`Recv`], [`RecvMulti`] |
+//! | buffers to pick from | [`ProvideBuffers`] |
 //! | readiness | [`PollAdd`], [`PollRemove`] |
 //! | time | [`Timeout`], [`TimeoutRemove`], [`LinkTimeout`] |
-//! | control | [`Cancel`], [`MsgRing`], [`ProvideBuffers`] |
+//! | memory | [`Madvise`], [`Madvise64`] |
+//! | control | [`Cancel`], [`MsgRing`] |
 //!
 //! # What all operations share
 //!
@@ -58,15 +65,19 @@
 use crate::entry::SqeFlags;
 use crate::entry::{LargeSqe, Sqe};
 
+mod advise;
 mod buffer;
 mod cancel;
 mod connect;
 mod file;
+mod file_table;
+mod memory;
 mod message;
 mod nop;
 mod opcode;
 mod open;
 mod path;
+mod pipe;
 mod poll;
 mod read;
 mod recv;
@@ -74,23 +85,29 @@ mod send;
 mod socket;
 mod timeout;
 mod write;
+mod xattr;
 
+pub use advise::{Fadvise, Fadvise64};
 pub use buffer::ProvideBuffers;
 pub use cancel::{Cancel, CancelFlags};
 pub use connect::{Connect, Shutdown};
-pub use file::{Fallocate, Fsync, FsyncFlags, Ftruncate, Statx};
+pub use file::{Fallocate, Fsync, FsyncFlags, Ftruncate, Statx, SyncFileRange};
+pub use file_table::{CloseFixed, FilesUpdate, FixedFdInstall, FixedFdInstallFlags};
+pub use memory::{Madvise, Madvise64};
 pub use message::{MsgRing, MsgRingFlags};
 pub use nop::Nop;
 pub use opcode::OpCode;
-pub use open::{Close, Openat};
-pub use path::{Mkdirat, Renameat, Unlinkat};
+pub use open::{Close, OpenHow, Openat, Openat2, Openat2Direct, OpenatDirect};
+pub use path::{Linkat, Mkdirat, Renameat, Symlinkat, Unlinkat};
+pub use pipe::{Pipe, PipeDirect, SPLICE_F_FD_IN_FIXED, Splice, Tee};
 pub use poll::{PollAdd, PollRemove};
-pub use read::{Read, ReadFixed, Readv};
+pub use read::{Read, ReadFixed, ReadMulti, Readv, Readv2, ReadvFixed};
 pub use recv::{Recv, RecvMulti};
 pub use send::{Send, SendZc};
 pub use socket::{Accept, AcceptMulti, Bind, Listen, Socket};
 pub use timeout::{LinkTimeout, Timeout, TimeoutFlags, TimeoutRemove, Timespec};
-pub use write::{Write, WriteFixed, Writev};
+pub use write::{Write, WriteFixed, Writev, Writev2, WritevFixed};
+pub use xattr::{Fgetxattr, Fsetxattr, Getxattr, Setxattr};
 
 /// Something that becomes a submission queue entry.
 ///

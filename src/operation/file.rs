@@ -70,6 +70,54 @@ impl Operation for Fsync {
     }
 }
 
+/// Starts or awaits the writing of a file's cached data to its storage device.
+///
+/// Like `sync_file_range(2)`: it flushes no metadata, and the device's own cache stays as it is.
+/// What must survive a power failure needs [`Fsync`].
+///
+/// # Result
+///
+/// 0.
+///
+/// # Errors
+///
+/// * `EINVAL` with an unknown flag, or if the range does not fit into `i64`.
+/// * `ESPIPE` if `fd` is neither a file, a directory, a block device nor a symbolic link.
+/// * Those of `sync_file_range(2)`.
+///
+/// # Notes
+///
+/// Since Linux 6.0 an error of `sync_file_range(2)` itself does not end a chain: what is linked
+/// behind it runs.
+///
+/// # Safety
+///
+/// * `fd` is a descriptor that the caller may use.
+///
+/// Since Linux 5.2. C: `io_uring_prep_sync_file_range(3)`.
+#[derive(Clone, Copy, Debug)]
+#[doc(alias("io_uring_prep_sync_file_range", "IORING_OP_SYNC_FILE_RANGE"))]
+pub struct SyncFileRange {
+    /// The file.
+    pub fd: RawFd,
+    /// The length of the range in bytes, or 0 for all that follows `offset`.
+    pub len: u32,
+    /// Where the range starts, in bytes.
+    pub offset: u64,
+    /// `SYNC_FILE_RANGE_*`.
+    pub flags: u32,
+}
+
+impl Operation for SyncFileRange {
+    const OPCODE: OpCode = OpCode::SYNC_FILE_RANGE;
+
+    #[inline]
+    fn prepare(&self, sqe: &mut Sqe) {
+        sqe.read_write(self.fd, ptr::null::<c_void>(), self.len, self.offset);
+        sqe.insert_op_flags(self.flags);
+    }
+}
+
 /// Allocates, zeroes or removes space of a file.
 ///
 /// Like `fallocate(2)`.

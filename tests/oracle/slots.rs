@@ -1,28 +1,85 @@
 //! Descriptors that go to a slot of the registered files.
 
-use std::ffi::c_char;
+use std::ffi::{c_char, c_int};
 
-use lio_uring::operation::{Accept, AcceptMulti, Close, Nop, Openat, Socket};
+use lio_uring::operation::{
+    Accept, AcceptMulti, Close, Nop, OpenHow, Openat, Openat2, Openat2Direct, OpenatDirect,
+    PipeDirect, Socket,
+};
 use lio_uring::{FileSlot, sys};
 
-use crate::{entry_with, with_arguments};
+use crate::{Arguments, entry_with, with_arguments};
+
+/// A slot of each kind, and the number that C has for it.
+fn slots(any: &mut Arguments) -> [(FileSlot, u32); 2] {
+    let index = any.word().min(u32::MAX - 2);
+    let allocate = sys::IORING_FILE_INDEX_ALLOC.cast_unsigned();
+    [(FileSlot::At(index), index), (FileSlot::Allocate, allocate)]
+}
 
 #[test]
-fn descriptors_that_go_to_a_slot() {
+fn opened_files_that_go_to_a_slot() {
+    with_arguments(|any| {
+        let (fd, int, mode) = (any.int(), any.int(), any.word());
+        let path = any.pointer::<c_char>().cast_const();
+        let how = any.pointer::<OpenHow>().cast_const();
+        let slots = slots(any);
+        for (slot, index) in slots {
+            same!(
+                Openat { dfd: fd, path, flags: int, mode } => |sqe| sqe.set_target(slot),
+                io_uring_prep_openat_direct(fd, path, int, mode, index)
+            );
+            same!(
+                OpenatDirect {
+                    dfd: fd,
+                    path,
+                    flags: int,
+                    mode,
+                    file_index: slot
+                },
+                io_uring_prep_openat_direct(fd, path, int, mode, index)
+            );
+            same!(
+                Openat2 { dfd: fd, path, how } => |sqe| sqe.set_target(slot),
+                io_uring_prep_openat2_direct(fd, path, how.cast(), index)
+            );
+            same!(
+                Openat2Direct {
+                    dfd: fd,
+                    path,
+                    how,
+                    file_index: slot
+                },
+                io_uring_prep_openat2_direct(fd, path, how.cast(), index)
+            );
+        }
+        let index = slots[0].1;
+        same!(
+            OpenatDirect {
+                dfd: libc::AT_FDCWD,
+                path,
+                flags: int,
+                mode,
+                file_index: FileSlot::At(index)
+            },
+            io_uring_prep_open_direct(path, int, mode, index)
+        );
+        same!(
+            Close { fd: 0 } => |sqe| sqe.set_target(FileSlot::At(index)),
+            io_uring_prep_close_direct(index)
+        );
+    });
+}
+
+#[test]
+fn sockets_that_go_to_a_slot() {
     with_arguments(|any| {
         let (fd, int, protocol, mode) = (any.int(), any.int(), any.int(), any.word());
         let (addr, addrlen) = (
             any.pointer::<libc::sockaddr>(),
             any.pointer::<libc::socklen_t>(),
         );
-        let path = any.pointer::<c_char>().cast_const();
-        let allocate = sys::IORING_FILE_INDEX_ALLOC.cast_unsigned();
-        let index = any.word().min(u32::MAX - 2);
-        for (slot, index) in [(FileSlot::At(index), index), (FileSlot::Allocate, allocate)] {
-            same!(
-                Openat { dfd: fd, path, flags: int, mode } => |sqe| sqe.set_target(slot),
-                io_uring_prep_openat_direct(fd, path, int, mode, index)
-            );
+        for (slot, index) in slots(any) {
             same!(
                 Accept { fd, addr, addrlen, flags: int } => |sqe| sqe.set_target(slot),
                 io_uring_prep_accept_direct(fd, addr, addrlen, int, index)
@@ -34,10 +91,6 @@ fn descriptors_that_go_to_a_slot() {
             );
         }
         same!(
-            Close { fd: 0 } => |sqe| sqe.set_target(FileSlot::At(index)),
-            io_uring_prep_close_direct(index)
-        );
-        same!(
             Socket { domain: fd, r#type: int, protocol, flags: mode }
                 => |sqe| sqe.set_target(FileSlot::Allocate),
             io_uring_prep_socket_direct_alloc(fd, int, protocol, mode)
@@ -47,6 +100,24 @@ fn descriptors_that_go_to_a_slot() {
                 => |sqe| sqe.set_target(FileSlot::Allocate),
             io_uring_prep_multishot_accept_direct(fd, addr, addrlen, int)
         );
+    });
+}
+
+#[test]
+fn pipes_that_go_to_a_slot() {
+    with_arguments(|any| {
+        let int = any.int();
+        let fds = any.pointer::<c_int>();
+        for (slot, index) in slots(any) {
+            same!(
+                PipeDirect {
+                    fds,
+                    pipe_flags: int,
+                    file_index: slot
+                },
+                io_uring_prep_pipe_direct(fds, int, index)
+            );
+        }
     });
 }
 
