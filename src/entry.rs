@@ -332,6 +332,18 @@ impl Sqe {
         self.address3 = value;
     }
 
+    /// Says where a datagram goes: for a send without such a field, with or without a copy.
+    ///
+    /// The address is [argument memory](crate::operation#memory).
+    ///
+    /// Since Linux 6.0 for zero-copy sends, 6.2 for others. C: `io_uring_prep_send_set_addr`.
+    #[inline]
+    pub fn set_destination(&mut self, address: *const libc::sockaddr, size: u16) {
+        let [low, high] = size.to_ne_bytes();
+        self.offset = address as u64;
+        self.file_index = u32::from_ne_bytes([low, high, 0, 0]);
+    }
+
     /// Sets the second address, which shares its place with the offset.
     #[inline]
     pub fn set_offset(&mut self, value: u64) {

@@ -16,11 +16,13 @@
 //! | paths | [`Unlinkat`], [`Mkdirat`], [`Renameat`], [`Linkat`], [`Symlinkat`] |
 //! | extended attributes | [`Getxattr`], [`Setxattr`], [`Fgetxattr`], [`Fsetxattr`] |
 //! | pipes | [`Pipe`], [`PipeDirect`], [`Splice`], [`Tee`] |
-//! | sockets | [`Socket`], [`Bind`], [`Listen`] |
-//! | accepting | [`Accept`], [`AcceptMulti`] |
+//! | sockets | [`Socket`], [`SocketDirect`], [`Bind`], [`Listen`] |
+//! | accepting | [`Accept`], [`AcceptDirect`], [`AcceptMulti`], [`AcceptMultiDirect`] |
 //! | connecting | [`Connect`], [`Shutdown`] |
-//! | sending | [`Send`], [`SendZc`] |
-//! | receiving | [`Recv`], [`RecvMulti`] |
+//! | sending | [`Send`], [`Sendto`], [`SendBundle`], [`SendZc`], [`SendZcFixed`] |
+//! | sending messages | [`Sendmsg`], [`SendmsgZc`], [`SendmsgZcFixed`] |
+//! | receiving | [`Recv`], [`RecvMulti`], [`RecvZc`] |
+//! | receiving messages | [`Recvmsg`], [`RecvmsgMulti`] |
 //! | buffers to pick from | [`ProvideBuffers`] |
 //! | readiness | [`PollAdd`], [`PollRemove`] |
 //! | time | [`Timeout`], [`TimeoutRemove`], [`LinkTimeout`] |
@@ -81,7 +83,10 @@ mod pipe;
 mod poll;
 mod read;
 mod recv;
+mod recvmsg;
+mod recvmsg_out;
 mod send;
+mod sendmsg;
 mod socket;
 mod timeout;
 mod write;
@@ -102,9 +107,14 @@ pub use path::{Linkat, Mkdirat, Renameat, Symlinkat, Unlinkat};
 pub use pipe::{Pipe, PipeDirect, SPLICE_F_FD_IN_FIXED, Splice, Tee};
 pub use poll::{PollAdd, PollRemove};
 pub use read::{Read, ReadFixed, ReadMulti, Readv, Readv2, ReadvFixed};
-pub use recv::{Recv, RecvMulti};
-pub use send::{Send, SendZc};
-pub use socket::{Accept, AcceptMulti, Bind, Listen, Socket};
+pub use recv::{Recv, RecvMulti, RecvZc};
+pub use recvmsg::{Recvmsg, RecvmsgMulti};
+pub use recvmsg_out::{ControlMessage, ControlMessages, RecvmsgOut};
+pub use send::{Send, SendBundle, SendZc, SendZcFixed, Sendto};
+pub use sendmsg::{Sendmsg, SendmsgZc, SendmsgZcFixed};
+pub use socket::{
+    Accept, AcceptDirect, AcceptMulti, AcceptMultiDirect, Bind, Listen, Socket, SocketDirect,
+};
 pub use timeout::{LinkTimeout, Timeout, TimeoutFlags, TimeoutRemove, Timespec};
 pub use write::{Write, WriteFixed, Writev, Writev2, WritevFixed};
 pub use xattr::{Fgetxattr, Fsetxattr, Getxattr, Setxattr};

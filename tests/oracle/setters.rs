@@ -45,6 +45,14 @@ fn setters() {
         assert_same(&ours, theirs, "io_uring_sqe_set_data64", &user_data);
         assert_eq!(ours.user_data(), user_data);
 
+        let (address, size) = (any.pointer::<libc::sockaddr>().cast_const(), any.half());
+        let theirs = c_entry!(
+            io_uring_prep_nop(),
+            io_uring_prep_send_set_addr(address, size)
+        );
+        let ours = entry_with(&Nop, |sqe| sqe.set_destination(address, size));
+        assert_same(&ours, theirs, "io_uring_prep_send_set_addr", &address);
+
         let mut theirs = c_entry!(io_uring_prep_nop());
         theirs.personality = personality;
         let ours = entry_with(&Nop, |sqe| sqe.set_personality(personality));

@@ -3,8 +3,8 @@
 use std::ffi::{c_char, c_int};
 
 use lio_uring::operation::{
-    Accept, AcceptMulti, Close, Nop, OpenHow, Openat, Openat2, Openat2Direct, OpenatDirect,
-    PipeDirect, Socket,
+    Accept, AcceptDirect, AcceptMulti, AcceptMultiDirect, Close, Nop, OpenHow, Openat, Openat2,
+    Openat2Direct, OpenatDirect, PipeDirect, Socket, SocketDirect,
 };
 use lio_uring::{FileSlot, sys};
 
@@ -81,6 +81,26 @@ fn sockets_that_go_to_a_slot() {
         );
         for (slot, index) in slots(any) {
             same!(
+                AcceptDirect {
+                    fd,
+                    addr,
+                    addrlen,
+                    flags: int,
+                    file_index: slot
+                },
+                io_uring_prep_accept_direct(fd, addr, addrlen, int, index)
+            );
+            same!(
+                SocketDirect {
+                    domain: fd,
+                    r#type: int,
+                    protocol,
+                    file_index: slot,
+                    flags: mode
+                },
+                io_uring_prep_socket_direct(fd, int, protocol, index, mode)
+            );
+            same!(
                 Accept { fd, addr, addrlen, flags: int } => |sqe| sqe.set_target(slot),
                 io_uring_prep_accept_direct(fd, addr, addrlen, int, index)
             );
@@ -90,6 +110,25 @@ fn sockets_that_go_to_a_slot() {
                 io_uring_prep_socket_direct(fd, int, protocol, index, mode)
             );
         }
+        same!(
+            AcceptMultiDirect {
+                fd,
+                addr,
+                addrlen,
+                flags: int
+            },
+            io_uring_prep_multishot_accept_direct(fd, addr, addrlen, int)
+        );
+        same!(
+            SocketDirect {
+                domain: fd,
+                r#type: int,
+                protocol,
+                file_index: FileSlot::Allocate,
+                flags: mode
+            },
+            io_uring_prep_socket_direct_alloc(fd, int, protocol, mode)
+        );
         same!(
             Socket { domain: fd, r#type: int, protocol, flags: mode }
                 => |sqe| sqe.set_target(FileSlot::Allocate),

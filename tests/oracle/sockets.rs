@@ -1,15 +1,17 @@
-//! Sockets, sending, receiving.
+//! Sockets, sending, receiving, messages.
 
 use std::ffi::c_void;
 use std::ptr;
 
 use lio_uring::RecvSendFlags;
 use lio_uring::operation::{
-    Accept, AcceptMulti, Bind, Connect, Listen, Recv, RecvMulti, Send, SendZc, Shutdown, Socket,
+    Accept, AcceptMulti, Bind, Connect, Listen, Recv, RecvMulti, RecvZc, Recvmsg, RecvmsgMulti,
+    Send, SendBundle, SendZc, SendZcFixed, Sendmsg, SendmsgZc, SendmsgZcFixed, Sendto, Shutdown,
+    Socket,
 };
 use lio_uring::sys;
 
-use crate::with_arguments;
+use crate::{assert_same, empty, entry_with, with_arguments};
 
 #[test]
 fn sockets() {
@@ -90,6 +92,22 @@ fn sending_and_receiving() {
             io_uring_prep_send_bundle(sockfd, size, flags)
         );
         same!(
+            SendBundle { sockfd, len, flags },
+            io_uring_prep_send_bundle(sockfd, size, flags)
+        );
+        let addr = any.pointer::<libc::sockaddr>().cast_const();
+        same!(
+            Sendto {
+                sockfd,
+                buf,
+                len,
+                flags,
+                addr,
+                addrlen: index
+            },
+            io_uring_prep_sendto(sockfd, buf, size, flags, addr, u32::from(index))
+        );
+        same!(
             SendZc {
                 sockfd,
                 buf,
@@ -102,6 +120,17 @@ fn sending_and_receiving() {
         same!(
             SendZc { sockfd, buf, len, flags, zc_flags: zc_flags | RecvSendFlags::FIXED_BUF }
                 => |sqe| sqe.set_buffer_index(index),
+            io_uring_prep_send_zc_fixed(sockfd, buf, size, flags, bits, u32::from(index))
+        );
+        same!(
+            SendZcFixed {
+                sockfd,
+                buf,
+                len,
+                flags,
+                zc_flags,
+                buf_index: index
+            },
             io_uring_prep_send_zc_fixed(sockfd, buf, size, flags, bits, u32::from(index))
         );
         same!(
@@ -122,5 +151,62 @@ fn sending_and_receiving() {
             },
             io_uring_prep_recv_multishot(sockfd, buf, size, flags)
         );
+    });
+}
+
+#[test]
+fn messages() {
+    with_arguments(|any| {
+        let (fd, flags, buf_index) = (any.int(), any.int(), any.half());
+        let msg = any.pointer::<libc::msghdr>();
+        let bits = flags.cast_unsigned();
+        same!(
+            Sendmsg { fd, msg, flags },
+            io_uring_prep_sendmsg(fd, msg, bits)
+        );
+        same!(
+            SendmsgZc { fd, msg, flags },
+            io_uring_prep_sendmsg_zc(fd, msg, bits)
+        );
+        same!(
+            SendmsgZcFixed {
+                fd,
+                msg,
+                flags,
+                buf_index
+            },
+            io_uring_prep_sendmsg_zc_fixed(fd, msg, bits, u32::from(buf_index))
+        );
+        same!(
+            Recvmsg { fd, msg, flags },
+            io_uring_prep_recvmsg(fd, msg, bits)
+        );
+        same!(
+            RecvmsgMulti { fd, msg, flags },
+            io_uring_prep_recvmsg_multishot(fd, msg, bits)
+        );
+    });
+}
+
+#[test]
+fn receiving_without_a_copy() {
+    with_arguments(|any| {
+        let (sockfd, zcrx_ifq_idx, len, flags) = (any.int(), any.word(), any.word(), any.int());
+        let operation = RecvZc {
+            sockfd,
+            zcrx_ifq_idx,
+            len,
+            flags,
+        };
+        // liburing has no function for it: this is how its own examples prepare the entry.
+        let mut theirs = empty();
+        let code = sys::IORING_OP_RECV_ZC.cast_signed();
+        // SAFETY: the function writes to the entry and follows no other pointer.
+        unsafe { sys::io_uring_prep_rw(code, &raw mut theirs, sockfd, ptr::null(), len, 0) };
+        theirs.__bindgen_anon_3.msg_flags = flags.cast_unsigned();
+        theirs.__bindgen_anon_5.zcrx_ifq_idx = zcrx_ifq_idx;
+        theirs.ioprio |= RecvSendFlags::RECV_MULTISHOT.bits();
+        let ours = entry_with(&operation, |_| ());
+        assert_same(&ours, theirs, "io_uring_prep_rw", &operation);
     });
 }
