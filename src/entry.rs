@@ -344,6 +344,12 @@ impl Sqe {
         self.file_index = u32::from_ne_bytes([low, high, 0, 0]);
     }
 
+    /// Sets the length, or whatever the operation keeps there.
+    #[inline]
+    pub fn set_len(&mut self, value: u32) {
+        self.len = value;
+    }
+
     /// Sets the second address, which shares its place with the offset.
     #[inline]
     pub fn set_offset(&mut self, value: u64) {

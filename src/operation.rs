@@ -7,7 +7,7 @@
 //!
 //! | family | operations |
 //! | --- | --- |
-//! | nothing | [`Nop`] |
+//! | nothing | [`Nop`], [`NopWith`], [`Nop128`] |
 //! | reading | [`Read`], [`Readv`], [`Readv2`], [`ReadFixed`], [`ReadvFixed`], [`ReadMulti`] |
 //! | writing | [`Write`], [`Writev`], [`Writev2`], [`WriteFixed`], [`WritevFixed`] |
 //! | opening | [`Openat`], [`OpenatDirect`], [`Openat2`], [`Openat2Direct`], [`Close`] |
@@ -23,11 +23,12 @@
 //! | sending messages | [`Sendmsg`], [`SendmsgZc`], [`SendmsgZcFixed`] |
 //! | receiving | [`Recv`], [`RecvMulti`], [`RecvZc`] |
 //! | receiving messages | [`Recvmsg`], [`RecvmsgMulti`] |
-//! | buffers to pick from | [`ProvideBuffers`] |
-//! | readiness | [`PollAdd`], [`PollRemove`] |
-//! | time | [`Timeout`], [`TimeoutRemove`], [`LinkTimeout`] |
+//! | buffers to pick from | [`ProvideBuffers`], [`RemoveBuffers`] |
+//! | readiness | [`PollAdd`], [`PollMulti`], [`PollUpdate`], [`PollRemove`], [`EpollCtl`], [`EpollWait`] |
+//! | time | [`Timeout`], [`TimeoutUpdate`], [`TimeoutRemove`], [`LinkTimeout`] |
+//! | threads and processes | [`FutexWait`], [`FutexWaitv`], [`FutexWake`], [`Waitid`] |
 //! | memory | [`Madvise`], [`Madvise64`] |
-//! | control | [`Cancel`], [`MsgRing`] |
+//! | control | [`Cancel`], [`CancelFd`], [`MsgRing`], [`MsgRingCqeFlags`], [`MsgRingFd`] |
 //!
 //! # What all operations share
 //!
@@ -39,7 +40,9 @@
 //! * A ring with IOPOLL takes reads and writes of files and little else: other operations complete
 //!   with `EINVAL` there.
 //! * A descriptor field takes an index into the registered files instead, when the entry is pushed
-//!   with [`SqeFlags::FIXED_FILE`]; all but those for directories and that of [`Close`].
+//!   with [`SqeFlags::FIXED_FILE`]; all but those for directories and those of [`Close`],
+//!   [`EpollCtl`], [`Fgetxattr`] and [`Fsetxattr`]. Of the two of [`Splice`] and [`Tee`] it is
+//!   `fd_out`; `fd_in` has a flag of its own, [`SPLICE_F_FD_IN_FIXED`].
 //! * Operations run in no particular order, two on one file included, unless they are linked or
 //!   drained.
 //!
@@ -71,8 +74,10 @@ mod advise;
 mod buffer;
 mod cancel;
 mod connect;
+mod epoll;
 mod file;
 mod file_table;
+mod futex;
 mod memory;
 mod message;
 mod nop;
@@ -81,6 +86,7 @@ mod open;
 mod path;
 mod pipe;
 mod poll;
+mod process;
 mod read;
 mod recv;
 mod recvmsg;
@@ -93,19 +99,22 @@ mod write;
 mod xattr;
 
 pub use advise::{Fadvise, Fadvise64};
-pub use buffer::ProvideBuffers;
-pub use cancel::{Cancel, CancelFlags};
+pub use buffer::{ProvideBuffers, RemoveBuffers};
+pub use cancel::{Cancel, CancelFd, CancelFlags};
 pub use connect::{Connect, Shutdown};
+pub use epoll::{EpollCtl, EpollWait};
 pub use file::{Fallocate, Fsync, FsyncFlags, Ftruncate, Statx, SyncFileRange};
 pub use file_table::{CloseFixed, FilesUpdate, FixedFdInstall, FixedFdInstallFlags};
+pub use futex::{FUTEX2_PRIVATE, FUTEX2_SIZE_U32, FutexWait, FutexWaiter, FutexWaitv, FutexWake};
 pub use memory::{Madvise, Madvise64};
-pub use message::{MsgRing, MsgRingFlags};
-pub use nop::Nop;
+pub use message::{MsgRing, MsgRingCqeFlags, MsgRingFd, MsgRingFlags};
+pub use nop::{Nop, Nop128, NopFlags, NopWith};
 pub use opcode::OpCode;
 pub use open::{Close, OpenHow, Openat, Openat2, Openat2Direct, OpenatDirect};
 pub use path::{Linkat, Mkdirat, Renameat, Symlinkat, Unlinkat};
 pub use pipe::{Pipe, PipeDirect, SPLICE_F_FD_IN_FIXED, Splice, Tee};
-pub use poll::{PollAdd, PollRemove};
+pub use poll::{PollAdd, PollFlags, PollMulti, PollRemove, PollUpdate};
+pub use process::Waitid;
 pub use read::{Read, ReadFixed, ReadMulti, Readv, Readv2, ReadvFixed};
 pub use recv::{Recv, RecvMulti, RecvZc};
 pub use recvmsg::{Recvmsg, RecvmsgMulti};
@@ -115,7 +124,7 @@ pub use sendmsg::{Sendmsg, SendmsgZc, SendmsgZcFixed};
 pub use socket::{
     Accept, AcceptDirect, AcceptMulti, AcceptMultiDirect, Bind, Listen, Socket, SocketDirect,
 };
-pub use timeout::{LinkTimeout, Timeout, TimeoutFlags, TimeoutRemove, Timespec};
+pub use timeout::{LinkTimeout, Timeout, TimeoutFlags, TimeoutRemove, TimeoutUpdate, Timespec};
 pub use write::{Write, WriteFixed, Writev, Writev2, WritevFixed};
 pub use xattr::{Fgetxattr, Fsetxattr, Getxattr, Setxattr};
 

@@ -1,19 +1,41 @@
-//! Nothing, time, readiness, cancellation, messages, buffers.
+//! Nothing, time, readiness, cancellation, messages, buffers, futexes, processes.
 
 use std::ffi::{c_int, c_void};
-use std::ptr;
 
 use lio_uring::operation::{
-    Cancel, CancelFlags, LinkTimeout, MsgRing, MsgRingFlags, Nop, PollAdd, PollRemove,
-    ProvideBuffers, Timeout, TimeoutFlags, TimeoutRemove, Timespec,
+    Cancel, CancelFd, CancelFlags, EpollCtl, EpollWait, FutexWait, FutexWaiter, FutexWaitv,
+    FutexWake, LargeOperation, LinkTimeout, MsgRing, MsgRingCqeFlags, MsgRingFlags, Nop, Nop128,
+    NopFlags, NopWith, PollAdd, PollFlags, PollMulti, PollRemove, PollUpdate, ProvideBuffers,
+    RemoveBuffers, Timeout, TimeoutFlags, TimeoutRemove, TimeoutUpdate, Timespec, Waitid,
 };
-use lio_uring::sys;
+use lio_uring::{LargeSqe, Sqe, sys};
 
-use crate::with_arguments;
+use crate::{assert_same, empty, entry_with, with_arguments};
 
 #[test]
 fn nop() {
     same!(Nop, io_uring_prep_nop());
+}
+
+#[test]
+fn nop_with_a_result() {
+    with_arguments(|any| {
+        let operation = NopWith {
+            flags: NopFlags::from_bits_retain(any.word()),
+            result: any.int(),
+            extra: [any.long(), any.long()],
+        };
+        // The fields are those that the kernel reads; liburing leaves them to its users.
+        let mut theirs = empty();
+        // SAFETY: the function writes to the entry and follows no other pointer.
+        unsafe { sys::io_uring_prep_nop(&raw mut theirs) };
+        theirs.len = operation.result.cast_unsigned();
+        theirs.__bindgen_anon_1.off = operation.extra[0];
+        theirs.__bindgen_anon_2.addr = operation.extra[1];
+        theirs.__bindgen_anon_3.nop_flags = operation.flags.bits();
+        let ours = entry_with(&operation, |_| ());
+        assert_same(&ours, theirs, "io_uring_prep_nop", &operation);
+    });
 }
 
 #[test]
@@ -40,6 +62,14 @@ fn time() {
                 => |sqe| sqe.set_offset(ts as u64),
             io_uring_prep_timeout_update(c_ts, user_data, flags.bits())
         );
+        same!(
+            TimeoutUpdate {
+                ts,
+                user_data,
+                flags
+            },
+            io_uring_prep_timeout_update(c_ts, user_data, flags.bits())
+        );
     });
 }
 
@@ -54,6 +84,40 @@ fn readiness() {
         same!(
             PollRemove { user_data },
             io_uring_prep_poll_remove(user_data)
+        );
+        same!(
+            PollMulti { fd, poll_mask },
+            io_uring_prep_poll_multishot(fd, poll_mask)
+        );
+        let (new_user_data, flags) = (any.long(), PollFlags::from_bits_retain(any.word()));
+        same!(
+            PollUpdate {
+                old_user_data: user_data,
+                new_user_data,
+                poll_mask,
+                flags
+            },
+            io_uring_prep_poll_update(user_data, new_user_data, poll_mask, flags.bits())
+        );
+        let (events, op) = (any.pointer::<libc::epoll_event>(), any.int());
+        let other = any.int();
+        same!(
+            EpollCtl {
+                epfd: fd,
+                fd: other,
+                op,
+                ev: events
+            },
+            io_uring_prep_epoll_ctl(fd, other, op, events)
+        );
+        same!(
+            EpollWait {
+                fd,
+                events,
+                maxevents: op,
+                flags: poll_mask
+            },
+            io_uring_prep_epoll_wait(fd, events, op, poll_mask)
         );
     });
 }
@@ -73,10 +137,13 @@ fn control() {
             io_uring_prep_cancel64(data, bits.cast_signed())
         );
         same!(
-            Cancel { user_data: 0, flags: flags | CancelFlags::FD }
-                => |sqe| sqe.read_write(fd, ptr::null::<c_void>(), 0, 0),
-            io_uring_prep_cancel_fd(fd, bits)
+            Cancel {
+                user_data: addr as u64,
+                flags
+            },
+            io_uring_prep_cancel(addr, bits.cast_signed())
         );
+        same!(CancelFd { fd, flags }, io_uring_prep_cancel_fd(fd, bits));
         let flags = MsgRingFlags::from_bits_retain(nr);
         same!(
             MsgRing {
@@ -86,6 +153,16 @@ fn control() {
                 flags
             },
             io_uring_prep_msg_ring(fd, len, data, nr)
+        );
+        same!(
+            MsgRingCqeFlags {
+                fd,
+                len,
+                data,
+                flags,
+                cqe_flags: passed
+            },
+            io_uring_prep_msg_ring_cqe_flags(fd, len, data, nr, passed)
         );
         same!(
             MsgRing { fd, len, data, flags: flags | MsgRingFlags::FLAGS_PASS }
@@ -108,5 +185,78 @@ fn control() {
                 c_int::from(number)
             )
         );
+        same!(
+            RemoveBuffers { nr, bgid: group },
+            io_uring_prep_remove_buffers(nr.cast_signed(), c_int::from(group))
+        );
     });
+}
+
+#[test]
+fn futexes() {
+    with_arguments(|any| {
+        let (futex, val, mask) = (any.pointer::<u32>(), any.long(), any.long());
+        let (futex_flags, flags, nr_futex) = (any.word(), any.word(), any.word());
+        same!(
+            FutexWait {
+                futex,
+                val,
+                mask,
+                futex_flags,
+                flags
+            },
+            io_uring_prep_futex_wait(futex, val, mask, futex_flags, flags)
+        );
+        same!(
+            FutexWake {
+                futex,
+                val,
+                mask,
+                futex_flags,
+                flags
+            },
+            io_uring_prep_futex_wake(futex, val, mask, futex_flags, flags)
+        );
+        let futexes = any.pointer::<FutexWaiter>().cast_const();
+        same!(
+            FutexWaitv {
+                futex: futexes,
+                nr_futex,
+                flags
+            },
+            io_uring_prep_futex_waitv(futexes.cast(), nr_futex, flags)
+        );
+    });
+}
+
+#[test]
+fn processes() {
+    with_arguments(|any| {
+        let (idtype, id, options, flags) = (any.word(), any.word(), any.int(), any.word());
+        let infop = any.pointer::<libc::siginfo_t>();
+        same!(
+            Waitid {
+                idtype,
+                id,
+                infop,
+                options,
+                flags
+            },
+            io_uring_prep_waitid(idtype, id, infop, options, flags)
+        );
+    });
+}
+
+#[test]
+fn large_entry() {
+    let mut theirs = empty();
+    // SAFETY: the function writes to the entry and follows no other pointer.
+    unsafe { sys::io_uring_prep_nop128(&raw mut theirs) };
+    let mut entry = empty();
+    entry.opcode = Nop128::OPCODE.0;
+    // SAFETY: the entry was zeroed as a whole.
+    let mut ours = LargeSqe::from(unsafe { Sqe::from_raw(entry) });
+    Nop128.prepare(&mut ours);
+    assert_same(&ours.entry, theirs, "io_uring_prep_nop128", &Nop128);
+    assert_eq!(ours.data, [0; 64]);
 }

@@ -3,8 +3,8 @@
 use std::ffi::{c_char, c_int};
 
 use lio_uring::operation::{
-    Accept, AcceptDirect, AcceptMulti, AcceptMultiDirect, Close, Nop, OpenHow, Openat, Openat2,
-    Openat2Direct, OpenatDirect, PipeDirect, Socket, SocketDirect,
+    Accept, AcceptDirect, AcceptMulti, AcceptMultiDirect, Close, MsgRingFd, MsgRingFlags, Nop,
+    OpenHow, Openat, Openat2, Openat2Direct, OpenatDirect, PipeDirect, Socket, SocketDirect,
 };
 use lio_uring::{FileSlot, sys};
 
@@ -143,10 +143,13 @@ fn sockets_that_go_to_a_slot() {
 }
 
 #[test]
-fn pipes_that_go_to_a_slot() {
+fn pipes_and_passed_files_that_go_to_a_slot() {
     with_arguments(|any| {
-        let int = any.int();
+        let (fd, int, data) = (any.int(), any.int(), any.long());
         let fds = any.pointer::<c_int>();
+        // C counts these slots with a sign.
+        let source_fd = any.word() & i32::MAX.cast_unsigned();
+        let flags = MsgRingFlags::from_bits_retain(any.word());
         for (slot, index) in slots(any) {
             same!(
                 PipeDirect {
@@ -156,7 +159,33 @@ fn pipes_that_go_to_a_slot() {
                 },
                 io_uring_prep_pipe_direct(fds, int, index)
             );
+            same!(
+                MsgRingFd {
+                    fd,
+                    source_fd,
+                    target_fd: slot,
+                    data,
+                    flags
+                },
+                io_uring_prep_msg_ring_fd(
+                    fd,
+                    source_fd.cast_signed(),
+                    index.cast_signed(),
+                    data,
+                    flags.bits()
+                )
+            );
         }
+        same!(
+            MsgRingFd {
+                fd,
+                source_fd,
+                target_fd: FileSlot::Allocate,
+                data,
+                flags
+            },
+            io_uring_prep_msg_ring_fd_alloc(fd, source_fd.cast_signed(), data, flags.bits())
+        );
     });
 }
 
