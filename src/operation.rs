@@ -16,7 +16,7 @@
 //! | paths | [`Unlinkat`], [`Mkdirat`], [`Renameat`], [`Linkat`], [`Symlinkat`] |
 //! | extended attributes | [`Getxattr`], [`Setxattr`], [`Fgetxattr`], [`Fsetxattr`] |
 //! | pipes | [`Pipe`], [`PipeDirect`], [`Splice`], [`Tee`] |
-//! | sockets | [`Socket`], [`SocketDirect`], [`Bind`], [`Listen`] |
+//! | sockets | [`Socket`], [`SocketDirect`], [`Bind`], [`Listen`], [`CmdSock`], [`CmdGetsockname`] |
 //! | accepting | [`Accept`], [`AcceptDirect`], [`AcceptMulti`], [`AcceptMultiDirect`] |
 //! | connecting | [`Connect`], [`Shutdown`] |
 //! | sending | [`Send`], [`Sendto`], [`SendBundle`], [`SendZc`], [`SendZcFixed`] |
@@ -29,6 +29,7 @@
 //! | threads and processes | [`FutexWait`], [`FutexWaitv`], [`FutexWake`], [`Waitid`] |
 //! | memory | [`Madvise`], [`Madvise64`] |
 //! | control | [`Cancel`], [`CancelFd`], [`MsgRing`], [`MsgRingCqeFlags`], [`MsgRingFd`] |
+//! | commands of drivers | [`UringCmd`], [`UringCmdLarge`], [`UringCmd128`], [`CmdDiscard`] |
 //!
 //! # What all operations share
 //!
@@ -73,6 +74,7 @@ use crate::entry::{LargeSqe, Sqe};
 mod advise;
 mod buffer;
 mod cancel;
+mod command;
 mod connect;
 mod epoll;
 mod file;
@@ -87,6 +89,7 @@ mod path;
 mod pipe;
 mod poll;
 mod process;
+mod protection;
 mod read;
 mod recv;
 mod recvmsg;
@@ -94,6 +97,7 @@ mod recvmsg_out;
 mod send;
 mod sendmsg;
 mod socket;
+mod socket_command;
 mod timeout;
 mod write;
 mod xattr;
@@ -101,6 +105,7 @@ mod xattr;
 pub use advise::{Fadvise, Fadvise64};
 pub use buffer::{ProvideBuffers, RemoveBuffers};
 pub use cancel::{Cancel, CancelFd, CancelFlags};
+pub use command::{CmdDiscard, UringCmd, UringCmd128, UringCmdFlags, UringCmdLarge};
 pub use connect::{Connect, Shutdown};
 pub use epoll::{EpollCtl, EpollWait};
 pub use file::{Fallocate, Fsync, FsyncFlags, Ftruncate, Statx, SyncFileRange};
@@ -115,6 +120,7 @@ pub use path::{Linkat, Mkdirat, Renameat, Symlinkat, Unlinkat};
 pub use pipe::{Pipe, PipeDirect, SPLICE_F_FD_IN_FIXED, Splice, Tee};
 pub use poll::{PollAdd, PollFlags, PollMulti, PollRemove, PollUpdate};
 pub use process::Waitid;
+pub use protection::ProtectionInformation;
 pub use read::{Read, ReadFixed, ReadMulti, Readv, Readv2, ReadvFixed};
 pub use recv::{Recv, RecvMulti, RecvZc};
 pub use recvmsg::{Recvmsg, RecvmsgMulti};
@@ -124,6 +130,7 @@ pub use sendmsg::{Sendmsg, SendmsgZc, SendmsgZcFixed};
 pub use socket::{
     Accept, AcceptDirect, AcceptMulti, AcceptMultiDirect, Bind, Listen, Socket, SocketDirect,
 };
+pub use socket_command::{CmdGetsockname, CmdSock, SocketOp, TxTimestamp};
 pub use timeout::{LinkTimeout, Timeout, TimeoutFlags, TimeoutRemove, TimeoutUpdate, Timespec};
 pub use write::{Write, WriteFixed, Writev, Writev2, WritevFixed};
 pub use xattr::{Fgetxattr, Fsetxattr, Getxattr, Setxattr};

@@ -1,16 +1,18 @@
-//! Nothing, time, readiness, cancellation, messages, buffers, futexes, processes.
+//! Nothing, time, readiness, cancellation, messages, buffers, futexes, processes, commands.
 
 use std::ffi::{c_int, c_void};
+use std::fmt::Debug;
 
 use lio_uring::operation::{
-    Cancel, CancelFd, CancelFlags, EpollCtl, EpollWait, FutexWait, FutexWaiter, FutexWaitv,
-    FutexWake, LargeOperation, LinkTimeout, MsgRing, MsgRingCqeFlags, MsgRingFlags, Nop, Nop128,
-    NopFlags, NopWith, PollAdd, PollFlags, PollMulti, PollRemove, PollUpdate, ProvideBuffers,
-    RemoveBuffers, Timeout, TimeoutFlags, TimeoutRemove, TimeoutUpdate, Timespec, Waitid,
+    Cancel, CancelFd, CancelFlags, CmdDiscard, EpollCtl, EpollWait, FutexWait, FutexWaiter,
+    FutexWaitv, FutexWake, LargeOperation, LinkTimeout, MsgRing, MsgRingCqeFlags, MsgRingFlags,
+    Nop, Nop128, NopFlags, NopWith, PollAdd, PollFlags, PollMulti, PollRemove, PollUpdate,
+    ProvideBuffers, RemoveBuffers, Timeout, TimeoutFlags, TimeoutRemove, TimeoutUpdate, Timespec,
+    UringCmd, UringCmd128, UringCmdLarge, Waitid,
 };
 use lio_uring::{LargeSqe, Sqe, sys};
 
-use crate::{assert_same, empty, entry_with, with_arguments};
+use crate::{Arguments, assert_same, empty, entry_with, with_arguments};
 
 #[test]
 fn nop() {
@@ -248,15 +250,85 @@ fn processes() {
 }
 
 #[test]
-fn large_entry() {
+fn commands_of_drivers() {
+    with_arguments(|any| {
+        let (op, fd, cmd) = (any.int(), any.int(), bytes::<16>(any));
+        let operation = UringCmd {
+            cmd_op: op.cast_unsigned(),
+            fd,
+            cmd,
+        };
+        let mut theirs = empty();
+        // SAFETY: the function writes to the entry and follows no other pointer.
+        unsafe { sys::io_uring_prep_uring_cmd(&raw mut theirs, op, fd) };
+        // SAFETY: an entry is 64 bytes of integers without padding.
+        let theirs: &mut [u8; 64] = unsafe { &mut *(&raw mut theirs).cast() };
+        theirs[48..].copy_from_slice(&cmd);
+        assert_eq!(Sqe::of(&operation).as_bytes(), theirs, "{operation:x?}");
+
+        let (offset, nbytes) = (any.long(), any.long());
+        same!(
+            CmdDiscard { fd, offset, nbytes },
+            io_uring_prep_cmd_discard(fd, offset, nbytes)
+        );
+    });
+}
+
+fn bytes<const N: usize>(any: &mut Arguments) -> [u8; N] {
+    std::array::from_fn(|_| any.half().to_le_bytes()[0])
+}
+
+/// The 128 bytes that C writes for a command, or for nothing.
+fn in_c(
+    prepare: unsafe extern "C" fn(*mut sys::io_uring_sqe, c_int, c_int),
+    op: c_int,
+    fd: c_int,
+    cmd: &[u8; 80],
+) -> [u8; 128] {
+    let mut entry = empty();
+    // SAFETY: the function writes to the entry and follows no other pointer.
+    unsafe { prepare(&raw mut entry, op, fd) };
+    // SAFETY: an entry is 64 bytes of integers without padding.
+    let entry: &[u8; 64] = unsafe { &*(&raw const entry).cast() };
+    let mut bytes = [0; 128];
+    bytes[..64].copy_from_slice(entry);
+    bytes[48..].copy_from_slice(cmd);
+    bytes
+}
+
+fn large<O: LargeOperation + Debug>(operation: &O) -> [u8; 128] {
+    let mut entry = empty();
+    entry.opcode = O::OPCODE.0;
+    // SAFETY: the entry was zeroed as a whole.
+    let mut sqe = LargeSqe::from(unsafe { Sqe::from_raw(entry) });
+    operation.prepare(&mut sqe);
+    let mut bytes = [0; 128];
+    bytes[..64].copy_from_slice(sqe.entry.as_bytes());
+    bytes[64..].copy_from_slice(&sqe.data);
+    bytes
+}
+
+#[test]
+fn large_entries() {
+    with_arguments(|any| {
+        let (op, fd, cmd) = (any.int(), any.int(), bytes::<80>(any));
+        let cmd_op = op.cast_unsigned();
+        assert_eq!(
+            large(&UringCmdLarge { cmd_op, fd, cmd }),
+            in_c(sys::io_uring_prep_uring_cmd, op, fd, &cmd)
+        );
+        assert_eq!(
+            large(&UringCmd128 { cmd_op, fd, cmd }),
+            in_c(sys::io_uring_prep_uring_cmd128, op, fd, &cmd)
+        );
+    });
     let mut theirs = empty();
     // SAFETY: the function writes to the entry and follows no other pointer.
     unsafe { sys::io_uring_prep_nop128(&raw mut theirs) };
-    let mut entry = empty();
-    entry.opcode = Nop128::OPCODE.0;
-    // SAFETY: the entry was zeroed as a whole.
-    let mut ours = LargeSqe::from(unsafe { Sqe::from_raw(entry) });
-    Nop128.prepare(&mut ours);
-    assert_same(&ours.entry, theirs, "io_uring_prep_nop128", &Nop128);
-    assert_eq!(ours.data, [0; 64]);
+    let ours = large(&Nop128);
+    let ordinary: &[u8; 64] = ours.first_chunk().expect("64 bytes are there");
+    // SAFETY: an entry is 64 bytes of integers without padding.
+    let theirs: &[u8; 64] = unsafe { &*(&raw const theirs).cast() };
+    assert_eq!(ordinary, theirs);
+    assert_eq!(ours[64..], [0; 64]);
 }

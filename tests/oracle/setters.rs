@@ -3,7 +3,9 @@
 use std::ffi::c_int;
 use std::ptr;
 
-use lio_uring::operation::{AcceptMulti, Nop, Read, RecvMulti};
+use lio_uring::operation::{
+    AcceptMulti, Nop, ProtectionInformation, Read, RecvMulti, UringCmdFlags,
+};
 use lio_uring::{AcceptFlags, FileSlot, RecvSendFlags, Sqe, SqeFlags, sys};
 
 use crate::{assert_same, empty, entry_with, with_arguments};
@@ -52,6 +54,28 @@ fn setters() {
         );
         let ours = entry_with(&Nop, |sqe| sqe.set_destination(address, size));
         assert_same(&ours, theirs, "io_uring_prep_send_set_addr", &address);
+
+        let information = any.pointer::<ProtectionInformation>().cast_const();
+        let mut theirs = c_entry!(io_uring_prep_nop());
+        let attribute = sys::io_uring_sqe__bindgen_ty_6__bindgen_ty_2 {
+            attr_ptr: information as u64,
+            attr_type_mask: u64::from(sys::IORING_RW_ATTR_FLAG_PI),
+        };
+        // SAFETY: the field is made of integers, for which every bit pattern is a value.
+        let field = unsafe { theirs.__bindgen_anon_6.__bindgen_anon_2.as_mut() };
+        *field = attribute;
+        let ours = entry_with(&Nop, |sqe| sqe.set_protection_information(information));
+        assert_same(&ours, theirs, "sqe->attr_ptr", &information);
+
+        let mut theirs = c_entry!(io_uring_prep_nop());
+        let (len, flags) = (any.word(), UringCmdFlags::from_bits_retain(any.word()));
+        theirs.len = len;
+        theirs.__bindgen_anon_3.uring_cmd_flags = flags.bits();
+        let ours = entry_with(&Nop, |sqe| {
+            sqe.set_len(len);
+            sqe.insert_command_flags(flags);
+        });
+        assert_same(&ours, theirs, "sqe->len, sqe->uring_cmd_flags", &len);
 
         let mut theirs = c_entry!(io_uring_prep_nop());
         theirs.personality = personality;

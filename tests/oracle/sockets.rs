@@ -1,13 +1,13 @@
-//! Sockets, sending, receiving, messages.
+//! Sockets, sending, receiving, messages, commands of sockets.
 
 use std::ffi::c_void;
 use std::ptr;
 
 use lio_uring::RecvSendFlags;
 use lio_uring::operation::{
-    Accept, AcceptMulti, Bind, Connect, Listen, Recv, RecvMulti, RecvZc, Recvmsg, RecvmsgMulti,
-    Send, SendBundle, SendZc, SendZcFixed, Sendmsg, SendmsgZc, SendmsgZcFixed, Sendto, Shutdown,
-    Socket,
+    Accept, AcceptMulti, Bind, CmdGetsockname, CmdSock, Connect, Listen, Recv, RecvMulti, RecvZc,
+    Recvmsg, RecvmsgMulti, Send, SendBundle, SendZc, SendZcFixed, Sendmsg, SendmsgZc,
+    SendmsgZcFixed, Sendto, Shutdown, Socket, SocketOp,
 };
 use lio_uring::sys;
 
@@ -208,5 +208,35 @@ fn receiving_without_a_copy() {
         theirs.ioprio |= RecvSendFlags::RECV_MULTISHOT.bits();
         let ours = entry_with(&operation, |_| ());
         assert_same(&ours, theirs, "io_uring_prep_rw", &operation);
+    });
+}
+
+#[test]
+fn commands() {
+    with_arguments(|any| {
+        let (op, fd, level, optname) = (any.int(), any.int(), any.int(), any.int());
+        let (optval, optlen) = (any.pointer::<c_void>(), any.int());
+        let sockaddr = any.pointer::<libc::sockaddr>();
+        let sockaddr_len = any.pointer::<libc::socklen_t>();
+        same!(
+            CmdSock {
+                cmd_op: SocketOp(op.cast_unsigned()),
+                fd,
+                level,
+                optname,
+                optval,
+                optlen
+            },
+            io_uring_prep_cmd_sock(op, fd, level, optname, optval, optlen)
+        );
+        same!(
+            CmdGetsockname {
+                fd,
+                sockaddr,
+                sockaddr_len,
+                peer: optlen
+            },
+            io_uring_prep_cmd_getsockname(fd, sockaddr, sockaddr_len, optlen)
+        );
     });
 }
