@@ -11,7 +11,7 @@ use std::os::fd::RawFd;
 
 use bitflags::bitflags;
 
-use crate::operation::{OpCode, Operation};
+use crate::operation::{OpCode, Operation, ProtectionInformation, UringCmdFlags};
 use crate::sys;
 
 bitflags! {
@@ -293,6 +293,20 @@ impl Sqe {
         self.ioprio |= priority;
     }
 
+    /// Adds protection information to a read or write of a block device that has it.
+    ///
+    /// The value is [argument memory](crate::operation#memory); what it points to stays valid until
+    /// the completion.
+    ///
+    /// Error of the operation: `EINVAL` if the file has no such information.
+    ///
+    /// Since Linux 6.14. C: `IORING_RW_ATTR_FLAG_PI`.
+    #[inline]
+    pub fn set_protection_information(&mut self, information: *const ProtectionInformation) {
+        self.address3 = information as u64;
+        self.pad = u64::from(sys::IORING_RW_ATTR_FLAG_PI);
+    }
+
     /// Adds modes to a send or receive.
     #[inline]
     pub fn insert_recv_send_flags(&mut self, flags: RecvSendFlags) {
@@ -330,6 +344,41 @@ impl Sqe {
     #[inline]
     pub fn set_address3(&mut self, value: u64) {
         self.address3 = value;
+    }
+
+    /// Sets the last 16 bytes, which are a command's own data.
+    ///
+    /// C: `cmd` in `struct io_uring_sqe`.
+    #[inline]
+    pub fn set_command_data(&mut self, data: [u8; 16]) {
+        let mut halves = [[0; 8]; 2];
+        halves.as_flattened_mut().copy_from_slice(&data);
+        self.address3 = u64::from_ne_bytes(halves[0]);
+        self.pad = u64::from_ne_bytes(halves[1]);
+    }
+
+    /// Adds modes to a command.
+    #[inline]
+    pub fn insert_command_flags(&mut self, flags: UringCmdFlags) {
+        self.op_flags |= flags.bits();
+    }
+
+    /// Says where a datagram goes: for a send without such a field, with or without a copy.
+    ///
+    /// The address is [argument memory](crate::operation#memory).
+    ///
+    /// Since Linux 6.0 for zero-copy sends, 6.2 for others. C: `io_uring_prep_send_set_addr`.
+    #[inline]
+    pub fn set_destination(&mut self, address: *const libc::sockaddr, size: u16) {
+        let [low, high] = size.to_ne_bytes();
+        self.offset = address as u64;
+        self.file_index = u32::from_ne_bytes([low, high, 0, 0]);
+    }
+
+    /// Sets the length, or whatever the operation keeps there.
+    #[inline]
+    pub fn set_len(&mut self, value: u32) {
+        self.len = value;
     }
 
     /// Sets the second address, which shares its place with the offset.

@@ -7,18 +7,29 @@
 //!
 //! | family | operations |
 //! | --- | --- |
-//! | nothing | [`Nop`] |
-//! | reading | [`Read`], [`Readv`], [`ReadFixed`] |
-//! | writing | [`Write`], [`Writev`], [`WriteFixed`] |
-//! | files | [`Openat`], [`Close`], [`Fsync`], [`Fallocate`], [`Ftruncate`], [`Statx`] |
-//! | paths | [`Unlinkat`], [`Mkdirat`], [`Renameat`] |
-//! | sockets | [`Socket`], [`Bind`], [`Listen`], [`Shutdown`] |
-//! | connecting | [`Accept`], [`AcceptMulti`], [`Connect`] |
-//! | sending | [`Send`], [`SendZc`] |
-//! | receiving | [`Recv`], [`RecvMulti`] |
-//! | readiness | [`PollAdd`], [`PollRemove`] |
-//! | time | [`Timeout`], [`TimeoutRemove`], [`LinkTimeout`] |
-//! | control | [`Cancel`], [`MsgRing`], [`ProvideBuffers`] |
+//! | nothing | [`Nop`], [`NopWith`], [`Nop128`] |
+//! | reading | [`Read`], [`Readv`], [`Readv2`], [`ReadFixed`], [`ReadvFixed`], [`ReadMulti`] |
+//! | writing | [`Write`], [`Writev`], [`Writev2`], [`WriteFixed`], [`WritevFixed`] |
+//! | opening | [`Openat`], [`OpenatDirect`], [`Openat2`], [`Openat2Direct`], [`Close`] |
+//! | files | [`Fsync`], [`SyncFileRange`], [`Fallocate`], [`Ftruncate`], [`Statx`], [`Fadvise`], [`Fadvise64`] |
+//! | registered files | [`FilesUpdate`], [`FixedFdInstall`], [`CloseFixed`] |
+//! | paths | [`Unlinkat`], [`Mkdirat`], [`Renameat`], [`Linkat`], [`Symlinkat`] |
+//! | extended attributes | [`Getxattr`], [`Setxattr`], [`Fgetxattr`], [`Fsetxattr`] |
+//! | pipes | [`Pipe`], [`PipeDirect`], [`Splice`], [`Tee`] |
+//! | sockets | [`Socket`], [`SocketDirect`], [`Bind`], [`Listen`], [`CmdSock`], [`CmdGetsockname`] |
+//! | accepting | [`Accept`], [`AcceptDirect`], [`AcceptMulti`], [`AcceptMultiDirect`] |
+//! | connecting | [`Connect`], [`Shutdown`] |
+//! | sending | [`Send`], [`Sendto`], [`SendBundle`], [`SendZc`], [`SendZcFixed`] |
+//! | sending messages | [`Sendmsg`], [`SendmsgZc`], [`SendmsgZcFixed`] |
+//! | receiving | [`Recv`], [`RecvMulti`], [`RecvZc`] |
+//! | receiving messages | [`Recvmsg`], [`RecvmsgMulti`] |
+//! | buffers to pick from | [`ProvideBuffers`], [`RemoveBuffers`] |
+//! | readiness | [`PollAdd`], [`PollMulti`], [`PollUpdate`], [`PollRemove`], [`EpollCtl`], [`EpollWait`] |
+//! | time | [`Timeout`], [`TimeoutUpdate`], [`TimeoutRemove`], [`LinkTimeout`] |
+//! | threads and processes | [`FutexWait`], [`FutexWaitv`], [`FutexWake`], [`Waitid`] |
+//! | memory | [`Madvise`], [`Madvise64`] |
+//! | control | [`Cancel`], [`CancelFd`], [`MsgRing`], [`MsgRingCqeFlags`], [`MsgRingFd`] |
+//! | commands of drivers | [`UringCmd`], [`UringCmdLarge`], [`UringCmd128`], [`CmdDiscard`] |
 //!
 //! # What all operations share
 //!
@@ -30,7 +41,9 @@
 //! * A ring with IOPOLL takes reads and writes of files and little else: other operations complete
 //!   with `EINVAL` there.
 //! * A descriptor field takes an index into the registered files instead, when the entry is pushed
-//!   with [`SqeFlags::FIXED_FILE`]; all but those for directories and that of [`Close`].
+//!   with [`SqeFlags::FIXED_FILE`]; all but those for directories and those of [`Close`],
+//!   [`EpollCtl`], [`Fgetxattr`] and [`Fsetxattr`]. Of the two of [`Splice`] and [`Tee`] it is
+//!   `fd_out`; `fd_in` has a flag of its own, [`SPLICE_F_FD_IN_FIXED`].
 //! * Operations run in no particular order, two on one file included, unless they are linked or
 //!   drained.
 //!
@@ -58,35 +71,69 @@
 use crate::entry::SqeFlags;
 use crate::entry::{LargeSqe, Sqe};
 
+mod advise;
 mod buffer;
 mod cancel;
+mod command;
+mod connect;
+mod epoll;
 mod file;
+mod file_table;
+mod futex;
+mod memory;
 mod message;
 mod nop;
 mod opcode;
+mod open;
 mod path;
+mod pipe;
 mod poll;
+mod process;
+mod protection;
 mod read;
 mod recv;
+mod recvmsg;
+mod recvmsg_out;
 mod send;
+mod sendmsg;
 mod socket;
+mod socket_command;
 mod timeout;
 mod write;
+mod xattr;
 
-pub use buffer::ProvideBuffers;
-pub use cancel::{Cancel, CancelFlags};
-pub use file::{Close, Fallocate, Fsync, FsyncFlags, Ftruncate, Openat, Statx};
-pub use message::{MsgRing, MsgRingFlags};
-pub use nop::Nop;
+pub use advise::{Fadvise, Fadvise64};
+pub use buffer::{ProvideBuffers, RemoveBuffers};
+pub use cancel::{Cancel, CancelFd, CancelFlags};
+pub use command::{CmdDiscard, UringCmd, UringCmd128, UringCmdFlags, UringCmdLarge};
+pub use connect::{Connect, Shutdown};
+pub use epoll::{EpollCtl, EpollWait};
+pub use file::{Fallocate, Fsync, FsyncFlags, Ftruncate, Statx, SyncFileRange};
+pub use file_table::{CloseFixed, FilesUpdate, FixedFdInstall, FixedFdInstallFlags};
+pub use futex::{FUTEX2_PRIVATE, FUTEX2_SIZE_U32, FutexWait, FutexWaiter, FutexWaitv, FutexWake};
+pub use memory::{Madvise, Madvise64};
+pub use message::{MsgRing, MsgRingCqeFlags, MsgRingFd, MsgRingFlags};
+pub use nop::{Nop, Nop128, NopFlags, NopWith};
 pub use opcode::OpCode;
-pub use path::{Mkdirat, Renameat, Unlinkat};
-pub use poll::{PollAdd, PollRemove};
-pub use read::{Read, ReadFixed, Readv};
-pub use recv::{Recv, RecvMulti};
-pub use send::{Send, SendZc};
-pub use socket::{Accept, AcceptMulti, Bind, Connect, Listen, Shutdown, Socket};
-pub use timeout::{LinkTimeout, Timeout, TimeoutFlags, TimeoutRemove, Timespec};
-pub use write::{Write, WriteFixed, Writev};
+pub use open::{Close, OpenHow, Openat, Openat2, Openat2Direct, OpenatDirect};
+pub use path::{Linkat, Mkdirat, Renameat, Symlinkat, Unlinkat};
+pub use pipe::{Pipe, PipeDirect, SPLICE_F_FD_IN_FIXED, Splice, Tee};
+pub use poll::{PollAdd, PollFlags, PollMulti, PollRemove, PollUpdate};
+pub use process::Waitid;
+pub use protection::ProtectionInformation;
+pub use read::{Read, ReadFixed, ReadMulti, Readv, Readv2, ReadvFixed};
+pub use recv::{Recv, RecvMulti, RecvZc};
+pub use recvmsg::{Recvmsg, RecvmsgMulti};
+pub use recvmsg_out::{ControlMessage, ControlMessages, RecvmsgOut};
+pub use send::{Send, SendBundle, SendZc, SendZcFixed, Sendto};
+pub use sendmsg::{Sendmsg, SendmsgZc, SendmsgZcFixed};
+pub use socket::{
+    Accept, AcceptDirect, AcceptMulti, AcceptMultiDirect, Bind, Listen, Socket, SocketDirect,
+};
+pub use socket_command::{CmdGetsockname, CmdSock, SocketOp, TxTimestamp};
+pub use timeout::{LinkTimeout, Timeout, TimeoutFlags, TimeoutRemove, TimeoutUpdate, Timespec};
+pub use write::{Write, WriteFixed, Writev, Writev2, WritevFixed};
+pub use xattr::{Fgetxattr, Fsetxattr, Getxattr, Setxattr};
 
 /// Something that becomes a submission queue entry.
 ///

@@ -241,7 +241,16 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
 
     /// Queues an operation that needs an entry of 128 bytes.
     ///
-    /// Only a ring that was made with such entries has this method.
+    /// Only a ring that was made with such entries has this method. On a ring of mixed entries only
+    /// operations compile whose code says that their entry is large:
+    ///
+    /// ```compile_fail,E0080
+    /// use lio_uring::operation::UringCmdLarge;
+    /// let params = lio_uring::IoUringParams::default().sqe_mixed();
+    /// let (_cq, mut sq) = lio_uring::IoUring::with_params(params).unwrap();
+    /// let command = UringCmdLarge { cmd_op: 0, fd: 0, cmd: [0; 80] };
+    /// unsafe { sq.push_large(&command, 0) }.unwrap();
+    /// ```
     ///
     /// # Errors
     ///
@@ -283,6 +292,13 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
     where
         S: HasLargeSqe,
     {
+        const {
+            assert!(
+                !S::MIXED || !O::OPCODE.has_small_entry(),
+                "on a ring of mixed entries the kernel reads 64 bytes for this operation, and takes \
+                 the rest for an entry of its own"
+            );
+        }
         let mut entry = Sqe::EMPTY;
         entry.set_opcode(O::OPCODE);
         let mut sqe = LargeSqe::from(entry);

@@ -101,11 +101,17 @@ fn version(text: &str) -> (u32, u32) {
         .unwrap_or_else(|| panic!("`{text}` is not a version such as 5.6"))
 }
 
-/// The version and the C function of a last line, if it is one.
+/// The version and the C function of a last line, if it is one. An operation that liburing has no
+/// function for has its code there.
 fn last_line(line: &str) -> Option<(&str, &str)> {
-    line.strip_prefix("Since Linux ")?
-        .strip_suffix("(3)`.")?
-        .split_once(". C: `")
+    let (since, name) = line
+        .strip_prefix("Since Linux ")?
+        .strip_suffix("`.")?
+        .split_once(". C: `")?;
+    let function = name
+        .strip_suffix("(3)")
+        .or_else(|| name.starts_with("IORING_OP_").then_some(name))?;
+    Some((since, function))
 }
 
 #[test]

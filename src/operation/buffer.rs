@@ -1,6 +1,7 @@
 //! Buffers for the kernel to pick from.
 
 use std::ffi::c_void;
+use std::ptr;
 
 use super::{OpCode, Operation};
 use crate::entry::Sqe;
@@ -58,6 +59,43 @@ impl Operation for ProvideBuffers {
             self.len,
             u64::from(self.bid),
         );
+        sqe.set_buffer_index(self.bgid);
+    }
+}
+
+/// Takes buffers out of a group that [`ProvideBuffers`] has filled.
+///
+/// # Result
+///
+/// The number of buffers that were removed, which is less than `nr` if there were no more. They
+/// belong to the caller again.
+///
+/// # Errors
+///
+/// * `ENOENT` if there is no such group.
+/// * `EINVAL` if `nr` is 0 or above 65535 (newer kernels: 65536), or if the group is a
+///   [`BufferRing`](crate::BufferRing).
+///
+/// # Notes
+///
+/// Which buffers remain is not told: a group is best emptied whole.
+///
+/// Since Linux 5.7. C: `io_uring_prep_remove_buffers(3)`.
+#[derive(Clone, Copy, Debug)]
+#[doc(alias("io_uring_prep_remove_buffers", "IORING_OP_REMOVE_BUFFERS"))]
+pub struct RemoveBuffers {
+    /// How many to remove at the most.
+    pub nr: u32,
+    /// The group.
+    pub bgid: u16,
+}
+
+impl Operation for RemoveBuffers {
+    const OPCODE: OpCode = OpCode::REMOVE_BUFFERS;
+
+    #[inline]
+    fn prepare(&self, sqe: &mut Sqe) {
+        sqe.read_write(self.nr.cast_signed(), ptr::null::<c_void>(), 0, 0);
         sqe.set_buffer_index(self.bgid);
     }
 }

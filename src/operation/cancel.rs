@@ -1,6 +1,7 @@
 //! Asking for other operations to end.
 
 use std::ffi::c_void;
+use std::os::fd::RawFd;
 use std::ptr;
 
 use bitflags::bitflags;
@@ -19,11 +20,7 @@ bitflags! {
         ///
         /// Since Linux 5.19. C: `IORING_ASYNC_CANCEL_ALL`.
         const ALL = sys::IORING_ASYNC_CANCEL_ALL;
-        /// Those on one file, whatever their user data.
-        ///
-        /// The descriptor goes into the entry by
-        /// `sqe.read_write(fd, null::<c_void>(), 0, 0)`; if user data is to match as well, follow
-        /// it by `sqe.set_address(user_data)`.
+        /// Those on one file, whatever their user data; what [`CancelFd`] is.
         ///
         /// Since Linux 5.19. C: `IORING_ASYNC_CANCEL_FD`.
         const FD = sys::IORING_ASYNC_CANCEL_FD;
@@ -37,11 +34,13 @@ bitflags! {
         const FD_FIXED = sys::IORING_ASYNC_CANCEL_FD_FIXED;
         /// Together with [`FD`](Self::FD) or [`OP`](Self::OP): the user data must match as well.
         ///
+        /// For [`CancelFd`] the user data goes into the entry by `sqe.set_address(user_data)`.
+        ///
         /// Since Linux 6.6. C: `IORING_ASYNC_CANCEL_USERDATA`.
         const USERDATA = sys::IORING_ASYNC_CANCEL_USERDATA;
         /// Those with one code, whatever their user data.
         ///
-        /// The code goes into the entry as the length, as described at [`FD`](Self::FD).
+        /// The code goes into the entry by `sqe.set_len(code.0.into())`.
         ///
         /// Since Linux 6.6. C: `IORING_ASYNC_CANCEL_OP`.
         const OP = sys::IORING_ASYNC_CANCEL_OP;
@@ -56,14 +55,14 @@ bitflags! {
 ///
 /// # Result
 ///
-/// 0 if the operation was found and stopped. With [`ALL`](CancelFlags::ALL) or
-/// [`ANY`](CancelFlags::ANY), the number of operations found, which may be 0.
+/// 0 if the operation was found and stopped, or 1 if it was waiting for a futex or a child process.
+/// With [`ALL`](CancelFlags::ALL) or [`ANY`](CancelFlags::ANY), the number of operations found,
+/// which may be 0.
 ///
 /// # Errors
 ///
 /// * `ENOENT` if none was found: it has completed, or was not submitted.
 /// * `EALREADY` if it was found at work. It may end soon, or run to its end: disk I/O does.
-/// * `EBADF` with [`FD`](CancelFlags::FD) if there is no such file.
 /// * `EINVAL` with a combination of flags that is not possible, or one that the kernel does not
 ///   know.
 ///
@@ -77,7 +76,6 @@ bitflags! {
 #[doc(alias(
     "io_uring_prep_cancel64",
     "io_uring_prep_cancel",
-    "io_uring_prep_cancel_fd",
     "IORING_OP_ASYNC_CANCEL"
 ))]
 pub struct Cancel {
@@ -95,5 +93,51 @@ impl Operation for Cancel {
         sqe.read_write(-1, ptr::null::<c_void>(), 0, 0);
         sqe.set_address(self.user_data);
         sqe.insert_op_flags(self.flags.bits());
+    }
+}
+
+/// Asks for operations on one file to end.
+///
+/// Like [`Cancel`], which says what becomes of them.
+///
+/// # Result
+///
+/// 0 if an operation was found and stopped. With [`ALL`](CancelFlags::ALL), the number of operations
+/// found, which may be 0.
+///
+/// # Errors
+///
+/// * `EBADF` if there is no such file.
+/// * Those of [`Cancel`].
+///
+/// # Notes
+///
+/// What waits for no file, as a timer, a futex or a child process does, is not found.
+///
+/// # Safety
+///
+/// * `fd` is a descriptor that the caller may use.
+///
+/// Since Linux 5.19. C: `io_uring_prep_cancel_fd(3)`.
+#[derive(Clone, Copy, Debug)]
+#[doc(alias(
+    "io_uring_prep_cancel_fd",
+    "IORING_OP_ASYNC_CANCEL",
+    "IORING_ASYNC_CANCEL_FD"
+))]
+pub struct CancelFd {
+    /// The file, or with [`FD_FIXED`](CancelFlags::FD_FIXED) the index of a registered one.
+    pub fd: RawFd,
+    /// Which operations are meant; empty for one on this file. [`FD`](CancelFlags::FD) is added.
+    pub flags: CancelFlags,
+}
+
+impl Operation for CancelFd {
+    const OPCODE: OpCode = OpCode::ASYNC_CANCEL;
+
+    #[inline]
+    fn prepare(&self, sqe: &mut Sqe) {
+        sqe.read_write(self.fd, ptr::null::<c_void>(), 0, 0);
+        sqe.insert_op_flags((self.flags | CancelFlags::FD).bits());
     }
 }

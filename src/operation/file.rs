@@ -1,4 +1,4 @@
-//! Files: opening, closing, flushing, sizing, looking at.
+//! Files: flushing, sizing, looking at.
 
 use std::ffi::{c_char, c_void};
 use std::os::fd::RawFd;
@@ -9,100 +9,6 @@ use bitflags::bitflags;
 use super::{OpCode, Operation};
 use crate::entry::Sqe;
 use crate::sys;
-
-/// Opens a file, which it may create.
-///
-/// Like `openat(2)`, always with `O_LARGEFILE`.
-///
-/// # Result
-///
-/// The new descriptor, which belongs to the caller. With [`Sqe::set_target`] there is none, and the
-/// result is 0 or the index of the slot.
-///
-/// # Errors
-///
-/// * `EBADF` with [`FIXED_FILE`](crate::SqeFlags::FIXED_FILE): `dfd` cannot be a registered file.
-/// * Those of [`Sqe::set_target`] and of `openat(2)`.
-///
-/// # Cancellation
-///
-/// If the cancellation comes too late, the result is a descriptor, and someone has to close it. If
-/// an open is interrupted that waits, as that of a named pipe does on a kernel worker, the error
-/// can be 512 (`ERESTARTSYS`), which the kernel otherwise turns into `EINTR`.
-///
-/// # Safety
-///
-/// * `path` points to a C string, [argument memory](crate::operation#memory).
-/// * `dfd` is a directory that the caller may use, or `AT_FDCWD`.
-///
-/// Since Linux 5.6. C: `io_uring_prep_openat(3)`.
-#[derive(Clone, Copy, Debug)]
-#[doc(alias("io_uring_prep_openat", "IORING_OP_OPENAT"))]
-pub struct Openat {
-    /// The directory that a relative path starts from.
-    pub dfd: RawFd,
-    /// The path.
-    pub path: *const c_char,
-    /// `O_*`, the access mode among them.
-    pub flags: i32,
-    /// The permissions of a file that is created, before the umask.
-    pub mode: libc::mode_t,
-}
-
-impl Operation for Openat {
-    const OPCODE: OpCode = OpCode::OPENAT;
-
-    #[inline]
-    fn prepare(&self, sqe: &mut Sqe) {
-        sqe.read_write(self.dfd, self.path, self.mode, 0);
-        sqe.insert_op_flags(self.flags.cast_unsigned());
-    }
-}
-
-/// Closes a descriptor.
-///
-/// Like `close(2)`. Operations that have started with the descriptor keep the file open until they
-/// complete; closing it does not end them.
-///
-/// # Result
-///
-/// 0.
-///
-/// # Errors
-///
-/// * `EBADF` if there is no such descriptor, if it is a ring's, and with
-///   [`FIXED_FILE`](crate::SqeFlags::FIXED_FILE).
-/// * Those of `close(2)`: the descriptor is gone then, too.
-///
-/// # Cancellation
-///
-/// A cancelled close has not closed anything.
-///
-/// # Notes
-///
-/// To empty a slot of the registered files instead, `fd` is 0 and the slot is named with
-/// [`Sqe::set_target`] (since Linux 5.15).
-///
-/// # Safety
-///
-/// * `fd` belongs to the caller, who gives it up: nothing uses or closes it any more.
-///
-/// Since Linux 5.6. C: `io_uring_prep_close(3)`.
-#[derive(Clone, Copy, Debug)]
-#[doc(alias("io_uring_prep_close", "io_uring_prep_close_direct", "IORING_OP_CLOSE"))]
-pub struct Close {
-    /// The descriptor to close.
-    pub fd: RawFd,
-}
-
-impl Operation for Close {
-    const OPCODE: OpCode = OpCode::CLOSE;
-
-    #[inline]
-    fn prepare(&self, sqe: &mut Sqe) {
-        sqe.read_write(self.fd, ptr::null::<c_void>(), 0, 0);
-    }
-}
 
 bitflags! {
     /// How much [`Fsync`] flushes.
@@ -161,6 +67,54 @@ impl Operation for Fsync {
     fn prepare(&self, sqe: &mut Sqe) {
         sqe.read_write(self.fd, ptr::null::<c_void>(), 0, 0);
         sqe.insert_op_flags(self.fsync_flags.bits());
+    }
+}
+
+/// Starts or awaits the writing of a file's cached data to its storage device.
+///
+/// Like `sync_file_range(2)`: it flushes no metadata, and the device's own cache stays as it is.
+/// What must survive a power failure needs [`Fsync`].
+///
+/// # Result
+///
+/// 0.
+///
+/// # Errors
+///
+/// * `EINVAL` with an unknown flag, or if the range does not fit into `i64`.
+/// * `ESPIPE` if `fd` is neither a file, a directory, a block device nor a symbolic link.
+/// * Those of `sync_file_range(2)`.
+///
+/// # Notes
+///
+/// Since Linux 6.0 an error of `sync_file_range(2)` itself does not end a chain: what is linked
+/// behind it runs.
+///
+/// # Safety
+///
+/// * `fd` is a descriptor that the caller may use.
+///
+/// Since Linux 5.2. C: `io_uring_prep_sync_file_range(3)`.
+#[derive(Clone, Copy, Debug)]
+#[doc(alias("io_uring_prep_sync_file_range", "IORING_OP_SYNC_FILE_RANGE"))]
+pub struct SyncFileRange {
+    /// The file.
+    pub fd: RawFd,
+    /// The length of the range in bytes, or 0 for all that follows `offset`.
+    pub len: u32,
+    /// Where the range starts, in bytes.
+    pub offset: u64,
+    /// `SYNC_FILE_RANGE_*`.
+    pub flags: u32,
+}
+
+impl Operation for SyncFileRange {
+    const OPCODE: OpCode = OpCode::SYNC_FILE_RANGE;
+
+    #[inline]
+    fn prepare(&self, sqe: &mut Sqe) {
+        sqe.read_write(self.fd, ptr::null::<c_void>(), self.len, self.offset);
+        sqe.insert_op_flags(self.flags);
     }
 }
 

@@ -117,11 +117,18 @@ opcodes! {
     URING_CMD128 = IORING_OP_URING_CMD128, "6.19", "Runs a command from an entry of 128 bytes";
 }
 
+impl OpCode {
+    /// Whether the entry is known to have 64 bytes wherever there is a choice.
+    pub(crate) const fn has_small_entry(self) -> bool {
+        self.0 < Self::NOP128.0
+    }
+}
+
 const _: () = assert!(
     OpCode::ALL.len() == sys::IORING_OP_LAST as usize,
     "liburing has other operations than this crate: add each new one to the table in \
      src/operation/opcode.rs, its struct to a file of src/operation, its comparison with C to \
-     tests/oracle.rs"
+     tests/oracle"
 );
 
 impl fmt::Debug for OpCode {

@@ -1,7 +1,8 @@
-//! Receiving: once, and again and again.
+//! Receiving bytes: once, again and again, and straight from a network device.
 
 use std::ffi::c_void;
 use std::os::fd::RawFd;
+use std::ptr;
 
 use super::{OpCode, Operation};
 use crate::entry::{RecvSendFlags, Sqe};
@@ -125,5 +126,70 @@ impl Operation for RecvMulti {
         sqe.read_write(self.sockfd, self.buf, self.len, 0);
         sqe.insert_op_flags(self.flags.cast_unsigned());
         sqe.insert_recv_send_flags(RecvSendFlags::RECV_MULTISHOT);
+    }
+}
+
+/// Receives from a TCP socket into memory that the network device itself writes to.
+///
+/// Like [`RecvMulti`], without a copy and without a buffer group. The device's queue and the memory are registered beforehand, on a ring with
+/// [`defer_taskrun`](crate::IoUringParams::defer_taskrun) and with completions of 32 bytes
+/// ([`cqe32`](crate::IoUringParams::cqe32), on newer kernels
+/// [`cqe_mixed`](crate::IoUringParams::cqe_mixed) too), by a program that administers the network.
+///
+/// # Result
+///
+/// One completion for each piece of data: its result is the number of bytes, and the first number of
+/// [`Completion::extra`](crate::Completion::extra) is where they are: an offset into the registered
+/// memory in its lower 48 bits, the memory's number above them. The bytes belong to the caller until
+/// they are given back through the refill ring. As long as
+/// [`Completion::more`](crate::Completion::more) holds, more will come.
+///
+/// The first completion for which it does not is the last and brings no data: 0 at the end of the
+/// stream or when `len` bytes have come, or an error. To go on, push it again.
+///
+/// # Errors
+///
+/// * `EINVAL` if nothing is registered under `zcrx_ifq_idx`, or if `flags` is not 0.
+/// * `EOPNOTSUPP` if the socket is not one of TCP.
+/// * `ENOMEM` if data has to be copied and the registered memory has no room left.
+/// * `ENOTCONN`, `ECONNRESET` and others of `recv(2)`.
+///
+/// # Cancellation
+///
+/// Data may come in until the last completion, whose result is `ECANCELED`.
+///
+/// # Safety
+///
+/// * The memory that was registered fulfils the conditions for it until the registration has ended.
+/// * `sockfd` is a socket that the caller may use.
+///
+/// Since Linux 6.15. C: `IORING_OP_RECV_ZC`.
+#[derive(Clone, Copy, Debug)]
+#[doc(alias(
+    "IORING_OP_RECV_ZC",
+    "io_uring_zcrx_cqe",
+    "IORING_ZCRX_AREA_SHIFT",
+    "IORING_ZCRX_AREA_MASK"
+))]
+pub struct RecvZc {
+    /// The socket.
+    pub sockfd: RawFd,
+    /// The number that registering the device's queue gave.
+    pub zcrx_ifq_idx: u32,
+    /// How many bytes to receive in all, or 0 for no limit.
+    pub len: u32,
+    /// 0: the kernel takes no `MSG_*` yet.
+    pub flags: i32,
+}
+
+impl Operation for RecvZc {
+    const OPCODE: OpCode = OpCode::RECV_ZC;
+
+    #[inline]
+    fn prepare(&self, sqe: &mut Sqe) {
+        sqe.read_write(self.sockfd, ptr::null::<c_void>(), self.len, 0);
+        sqe.insert_op_flags(self.flags.cast_unsigned());
+        sqe.insert_recv_send_flags(RecvSendFlags::RECV_MULTISHOT);
+        sqe.set_file_index(self.zcrx_ifq_idx);
     }
 }

@@ -1,7 +1,8 @@
-//! Sending: with a copy of the data, and without.
+//! Sending bytes: with a copy of them, without, and from a group of buffers.
 
 use std::ffi::c_void;
 use std::os::fd::RawFd;
+use std::ptr;
 
 use super::{OpCode, Operation};
 use crate::entry::{RecvSendFlags, Sqe};
@@ -63,6 +64,124 @@ impl Operation for Send {
     }
 }
 
+/// Sends a datagram to an address.
+///
+/// Like `sendto(2)`: [`Send`] with [`Sqe::set_destination`].
+///
+/// # Result
+///
+/// As of [`Send`].
+///
+/// # Errors
+///
+/// * `EISCONN` if the socket is connected and its protocol allows for no other peer.
+/// * `EDESTADDRREQ` if it is not connected and `addr` is null.
+/// * `EINVAL` if the address is too short, or too long to be one.
+/// * Those of [`Send`] and of `sendto(2)`.
+///
+/// # Cancellation
+///
+/// As of [`Send`].
+///
+/// # Safety
+///
+/// * `buf` points to `len` bytes that are valid for reads, and that nothing writes, until the
+///   completion.
+/// * `addr` is null or points to `addrlen` bytes, [argument memory](crate::operation#memory).
+/// * `sockfd` is a socket that the caller may use.
+///
+/// Since Linux 6.2. C: `io_uring_prep_sendto(3)`.
+#[derive(Clone, Copy, Debug)]
+#[doc(alias("io_uring_prep_sendto", "IORING_OP_SEND"))]
+pub struct Sendto {
+    /// The socket.
+    pub sockfd: RawFd,
+    /// Where the bytes come from.
+    pub buf: *const c_void,
+    /// How many bytes to send.
+    pub len: u32,
+    /// `MSG_*`.
+    pub flags: i32,
+    /// The address of the peer.
+    pub addr: *const libc::sockaddr,
+    /// The size of the address in bytes, for which an entry has 16 bits.
+    pub addrlen: u16,
+}
+
+impl Operation for Sendto {
+    const OPCODE: OpCode = OpCode::SEND;
+
+    #[inline]
+    fn prepare(&self, sqe: &mut Sqe) {
+        sqe.read_write(self.sockfd, self.buf, self.len, 0);
+        sqe.insert_op_flags(self.flags.cast_unsigned());
+        sqe.set_destination(self.addr, self.addrlen);
+    }
+}
+
+/// Sends the buffers of a group, as many as there are, in one go.
+///
+/// Like [`Send`] with several buffers one after the other: what is queued in a
+/// [`BufferRing`](crate::BufferRing) leaves in its order, however many sends are under way. It must
+/// be pushed with a buffer group: `push_with(&op, user_data, |sqe| sqe.select_buffer(group))`.
+///
+/// # Result
+///
+/// One completion for all buffers, or several, each for some. Its result is the number of bytes that
+/// the socket took from its buffers together.
+/// [`Completion::buffer_id`](crate::Completion::buffer_id) is the first of them; the others are those
+/// that follow it in the [`BufferRing`](crate::BufferRing), up to the one in which the bytes end.
+/// They belong to the caller again. As long as [`Completion::more`](crate::Completion::more) holds,
+/// more will come; the last completion is the one with which the group is empty, or an error.
+///
+/// # Errors
+///
+/// * `ENOBUFS` if the group is empty, `ENOENT` if there is no such group.
+/// * `EINVAL` on a kernel before 6.10.
+/// * Those of [`Send`].
+///
+/// # Cancellation
+///
+/// As of [`Send`].
+///
+/// # Notes
+///
+/// Without a buffer group it sends `len` bytes at address 0, which is an `EFAULT`. Of a group of
+/// [`ProvideBuffers`](super::ProvideBuffers) each buffer has a completion of its own.
+///
+/// # Safety
+///
+/// * The buffers of the group are read: they fulfil the conditions under which they were provided.
+/// * `sockfd` is a socket that the caller may use.
+///
+/// Since Linux 6.10. C: `io_uring_prep_send_bundle(3)`.
+#[derive(Clone, Copy, Debug)]
+#[doc(alias(
+    "io_uring_prep_send_bundle",
+    "IORING_OP_SEND",
+    "IORING_RECVSEND_BUNDLE"
+))]
+pub struct SendBundle {
+    /// The socket.
+    pub sockfd: RawFd,
+    /// About how many bytes each completion is to be for, or 0 for as many as possible. Older kernels
+    /// take 0 alone.
+    pub len: u32,
+    /// `MSG_*`.
+    pub flags: i32,
+}
+
+impl Operation for SendBundle {
+    const OPCODE: OpCode = OpCode::SEND;
+
+    #[inline]
+    fn prepare(&self, sqe: &mut Sqe) {
+        sqe.read_write(self.sockfd, ptr::null::<c_void>(), self.len, 0);
+        sqe.insert_op_flags(self.flags.cast_unsigned());
+        sqe.insert_recv_send_flags(RecvSendFlags::BUNDLE);
+    }
+}
+
 /// Sends on a socket straight from the caller's memory, without a copy.
 ///
 /// Like [`Send`], and like `send(2)` with `MSG_ZEROCOPY`, whose notification comes as a completion
@@ -87,8 +206,6 @@ impl Operation for Send {
 /// * `EOPNOTSUPP` if the protocol cannot do it, as that of `AF_UNIX`.
 /// * `EINVAL` with [`CQE_SKIP_SUCCESS`](crate::SqeFlags::CQE_SKIP_SUCCESS).
 /// * `ENOMEM` if the memory would exceed the limit of locked memory.
-/// * `EFAULT` with [`FIXED_BUF`](RecvSendFlags::FIXED_BUF) if the bytes are not all inside the
-///   registered buffer.
 /// * Those of [`Send`].
 ///
 /// # Cancellation
@@ -98,8 +215,8 @@ impl Operation for Send {
 ///
 /// # Notes
 ///
-/// To send from a registered buffer, add [`FIXED_BUF`](RecvSendFlags::FIXED_BUF) to `zc_flags`
-/// and name the buffer with [`Sqe::set_buffer_index`].
+/// [`SendZcFixed`] sends from a registered buffer. [`Sqe::set_destination`] says where a datagram
+/// goes.
 ///
 /// # Safety
 ///
@@ -112,7 +229,6 @@ impl Operation for Send {
 #[derive(Clone, Copy, Debug)]
 #[doc(alias(
     "io_uring_prep_send_zc",
-    "io_uring_prep_send_zc_fixed",
     "IORING_OP_SEND_ZC",
     "IORING_NOTIF_USAGE_ZC_COPIED",
     "MSG_ZEROCOPY"
@@ -138,5 +254,63 @@ impl Operation for SendZc {
         sqe.read_write(self.sockfd, self.buf, self.len, 0);
         sqe.insert_op_flags(self.flags.cast_unsigned());
         sqe.insert_recv_send_flags(self.zc_flags);
+    }
+}
+
+/// Sends on a socket straight from a registered buffer, without a copy.
+///
+/// Like [`SendZc`], without the work of looking up and holding the memory each time.
+///
+/// # Result
+///
+/// Two completions, as of [`SendZc`].
+///
+/// # Errors
+///
+/// * `EFAULT` if no buffer is registered at `buf_index`, or the bytes are not all inside it.
+/// * Those of [`SendZc`].
+///
+/// # Cancellation
+///
+/// As of [`SendZc`].
+///
+/// # Safety
+///
+/// * `buf` points to `len` bytes that are valid for reads, and that nothing writes, until the
+///   **last** completion, as of [`SendZc`]. Being registered keeps the memory mapped in the kernel,
+///   not the Rust value in it alive.
+/// * `sockfd` is a socket that the caller may use.
+///
+/// Since Linux 6.0. C: `io_uring_prep_send_zc_fixed(3)`.
+#[derive(Clone, Copy, Debug)]
+#[doc(alias(
+    "io_uring_prep_send_zc_fixed",
+    "IORING_OP_SEND_ZC",
+    "IORING_RECVSEND_FIXED_BUF"
+))]
+pub struct SendZcFixed {
+    /// The socket.
+    pub sockfd: RawFd,
+    /// Where the bytes come from: an address inside the registered buffer.
+    pub buf: *const c_void,
+    /// How many bytes to send.
+    pub len: u32,
+    /// `MSG_*`.
+    pub flags: i32,
+    /// Modes of sending. [`FIXED_BUF`](RecvSendFlags::FIXED_BUF) is added.
+    pub zc_flags: RecvSendFlags,
+    /// The place of the buffer among the registered ones.
+    pub buf_index: u16,
+}
+
+impl Operation for SendZcFixed {
+    const OPCODE: OpCode = OpCode::SEND_ZC;
+
+    #[inline]
+    fn prepare(&self, sqe: &mut Sqe) {
+        sqe.read_write(self.sockfd, self.buf, self.len, 0);
+        sqe.insert_op_flags(self.flags.cast_unsigned());
+        sqe.insert_recv_send_flags(self.zc_flags | RecvSendFlags::FIXED_BUF);
+        sqe.set_buffer_index(self.buf_index);
     }
 }

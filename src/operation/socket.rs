@@ -1,11 +1,11 @@
-//! Sockets: making, naming, listening, accepting, connecting, shutting down.
+//! Sockets: making, naming, listening, accepting.
 
 use std::ffi::c_void;
 use std::os::fd::RawFd;
 use std::ptr;
 
 use super::{OpCode, Operation};
-use crate::entry::{AcceptFlags, Sqe};
+use crate::entry::{AcceptFlags, FileSlot, Sqe};
 
 /// Makes a socket.
 ///
@@ -27,11 +27,7 @@ use crate::entry::{AcceptFlags, Sqe};
 ///
 /// Since Linux 5.19. C: `io_uring_prep_socket(3)`.
 #[derive(Clone, Copy, Debug)]
-#[doc(alias(
-    "io_uring_prep_socket",
-    "io_uring_prep_socket_direct",
-    "IORING_OP_SOCKET"
-))]
+#[doc(alias("io_uring_prep_socket", "IORING_OP_SOCKET"))]
 pub struct Socket {
     /// `AF_*`.
     pub domain: i32,
@@ -52,6 +48,61 @@ impl Operation for Socket {
         let kind = i64::from(self.r#type).cast_unsigned();
         sqe.read_write(self.domain, ptr::null::<c_void>(), protocol, kind);
         sqe.insert_op_flags(self.flags);
+    }
+}
+
+/// Makes a socket as a registered file, without a descriptor.
+///
+/// Like [`Socket`] with [`Sqe::set_target`].
+///
+/// # Result
+///
+/// 0, or with [`FileSlot::Allocate`] the slot that the socket has gone to.
+///
+/// # Errors
+///
+/// * `EINVAL` if `flags` is not 0, and with `SOCK_CLOEXEC`: what is registered is not inherited
+///   anyway.
+/// * Those of [`Socket`].
+///
+/// # Cancellation
+///
+/// If the cancellation comes too late, the socket is there, and someone has to empty the slot.
+///
+/// # Safety
+///
+/// * Nothing relies on what `file_index` held: its file is replaced.
+///
+/// Since Linux 5.19. C: `io_uring_prep_socket_direct(3)`.
+#[derive(Clone, Copy, Debug)]
+#[doc(alias(
+    "io_uring_prep_socket_direct",
+    "io_uring_prep_socket_direct_alloc",
+    "IORING_OP_SOCKET"
+))]
+pub struct SocketDirect {
+    /// `AF_*`.
+    pub domain: i32,
+    /// `SOCK_*`: the kind of socket, with `SOCK_NONBLOCK` where wanted.
+    pub r#type: i32,
+    /// `IPPROTO_*`, or 0.
+    pub protocol: i32,
+    /// Where the socket goes among the registered files.
+    pub file_index: FileSlot,
+    /// 0: the kernel knows no flag yet.
+    pub flags: u32,
+}
+
+impl Operation for SocketDirect {
+    const OPCODE: OpCode = OpCode::SOCKET;
+
+    #[inline]
+    fn prepare(&self, sqe: &mut Sqe) {
+        let protocol = self.protocol.cast_unsigned();
+        let kind = i64::from(self.r#type).cast_unsigned();
+        sqe.read_write(self.domain, ptr::null::<c_void>(), protocol, kind);
+        sqe.insert_op_flags(self.flags);
+        sqe.set_target(self.file_index);
     }
 }
 
@@ -162,11 +213,7 @@ impl Operation for Listen {
 ///
 /// Since Linux 5.5. C: `io_uring_prep_accept(3)`.
 #[derive(Clone, Copy, Debug)]
-#[doc(alias(
-    "io_uring_prep_accept",
-    "io_uring_prep_accept_direct",
-    "IORING_OP_ACCEPT"
-))]
+#[doc(alias("io_uring_prep_accept", "IORING_OP_ACCEPT"))]
 pub struct Accept {
     /// The listening socket.
     pub fd: RawFd,
@@ -185,6 +232,56 @@ impl Operation for Accept {
     fn prepare(&self, sqe: &mut Sqe) {
         sqe.read_write(self.fd, self.addr, 0, self.addrlen as u64);
         sqe.insert_op_flags(self.flags.cast_unsigned());
+    }
+}
+
+/// Accepts a connection as a registered file, without a descriptor.
+///
+/// Like [`Accept`] with [`Sqe::set_target`].
+///
+/// # Result
+///
+/// 0, or with [`FileSlot::Allocate`] the slot that the connection has gone to.
+///
+/// # Errors
+///
+/// * `EINVAL` with `SOCK_CLOEXEC`: what is registered is not inherited anyway.
+/// * Those of [`Accept`].
+///
+/// # Cancellation
+///
+/// If the cancellation comes too late, the connection is there, and someone has to empty the slot.
+///
+/// # Safety
+///
+/// * `addr` and `addrlen` are as those of [`Accept`].
+/// * `fd` is a socket that the caller may use.
+/// * Nothing relies on what `file_index` held: its file is replaced.
+///
+/// Since Linux 5.15. C: `io_uring_prep_accept_direct(3)`.
+#[derive(Clone, Copy, Debug)]
+#[doc(alias("io_uring_prep_accept_direct", "IORING_OP_ACCEPT"))]
+pub struct AcceptDirect {
+    /// The listening socket.
+    pub fd: RawFd,
+    /// Where the address of the peer goes, or null.
+    pub addr: *mut libc::sockaddr,
+    /// Holds the room at `addr` in bytes, and at completion the size of the address.
+    pub addrlen: *mut libc::socklen_t,
+    /// `SOCK_NONBLOCK`, for the connection.
+    pub flags: i32,
+    /// Where the connection goes among the registered files.
+    pub file_index: FileSlot,
+}
+
+impl Operation for AcceptDirect {
+    const OPCODE: OpCode = OpCode::ACCEPT;
+
+    #[inline]
+    fn prepare(&self, sqe: &mut Sqe) {
+        sqe.read_write(self.fd, self.addr, 0, self.addrlen as u64);
+        sqe.insert_op_flags(self.flags.cast_unsigned());
+        sqe.set_target(self.file_index);
     }
 }
 
@@ -226,7 +323,6 @@ impl Operation for Accept {
 #[derive(Clone, Copy, Debug)]
 #[doc(alias(
     "io_uring_prep_multishot_accept",
-    "io_uring_prep_multishot_accept_direct",
     "IORING_OP_ACCEPT",
     "IORING_ACCEPT_MULTISHOT"
 ))]
@@ -252,87 +348,63 @@ impl Operation for AcceptMulti {
     }
 }
 
-/// Connects a socket to a peer.
+/// Accepts connections as registered files, one after the other, until it is told to stop.
 ///
-/// Like `connect(2)`, but waits for the connection even if the socket is `O_NONBLOCK`: there is no
-/// `EINPROGRESS`.
+/// Like [`AcceptMulti`] with [`FileSlot::Allocate`]: the kernel picks a slot for each connection.
 ///
 /// # Result
 ///
-/// 0.
+/// One completion for each connection, its result the slot that the connection has gone to. As long
+/// as [`Completion::more`](crate::Completion::more) holds, more will come. The first completion for
+/// which it does not is the last: mostly an error, but it can be a connection as well, when the
+/// completion queue is full. To go on, push it again.
 ///
 /// # Errors
 ///
-/// * `ECONNREFUSED`, `ETIMEDOUT` and the others of `connect(2)`.
+/// * `ENFILE` if the table is full or there is none. The connection is closed.
+/// * `EINVAL` with `SOCK_CLOEXEC`: what is registered is not inherited anyway.
+/// * Those of [`AcceptMulti`]; each of them ends it.
 ///
 /// # Cancellation
 ///
-/// The attempt may go on without the operation. Close the socket; it is of no more use.
-///
-/// # Safety
-///
-/// * `addr` points to `addrlen` bytes, [argument memory](crate::operation#memory).
-/// * `fd` is a socket that the caller may use.
-///
-/// Since Linux 5.5. C: `io_uring_prep_connect(3)`.
-#[derive(Clone, Copy, Debug)]
-#[doc(alias("io_uring_prep_connect", "IORING_OP_CONNECT"))]
-pub struct Connect {
-    /// The socket.
-    pub fd: RawFd,
-    /// The address of the peer.
-    pub addr: *const libc::sockaddr,
-    /// The size of the address in bytes.
-    pub addrlen: libc::socklen_t,
-}
-
-impl Operation for Connect {
-    const OPCODE: OpCode = OpCode::CONNECT;
-
-    #[inline]
-    fn prepare(&self, sqe: &mut Sqe) {
-        sqe.read_write(self.fd, self.addr, 0, u64::from(self.addrlen));
-    }
-}
-
-/// Ends one or both directions of a connection.
-///
-/// Like `shutdown(2)`.
-///
-/// # Result
-///
-/// 0.
-///
-/// # Errors
-///
-/// * `EINVAL` if `how` is none of the three.
-/// * Those of `shutdown(2)`.
+/// Connections may come in until the last completion, whose result is `ECANCELED`. Someone has to
+/// empty their slots.
 ///
 /// # Notes
 ///
-/// Since Linux 6.0 an error of `shutdown(2)` itself does not end a chain: what is linked behind it
-/// runs.
+/// As of [`AcceptMulti`]: `addr` is better null.
 ///
 /// # Safety
 ///
+/// * `addr` and `addrlen` are as those of [`AcceptMulti`].
 /// * `fd` is a socket that the caller may use.
 ///
-/// Since Linux 5.11. C: `io_uring_prep_shutdown(3)`.
+/// Since Linux 5.19. C: `io_uring_prep_multishot_accept_direct(3)`.
 #[derive(Clone, Copy, Debug)]
-#[doc(alias("io_uring_prep_shutdown", "IORING_OP_SHUTDOWN"))]
-pub struct Shutdown {
-    /// The socket.
+#[doc(alias(
+    "io_uring_prep_multishot_accept_direct",
+    "IORING_OP_ACCEPT",
+    "IORING_ACCEPT_MULTISHOT"
+))]
+pub struct AcceptMultiDirect {
+    /// The listening socket.
     pub fd: RawFd,
-    /// `SHUT_RD`, `SHUT_WR` or `SHUT_RDWR`.
-    pub how: i32,
+    /// Where the addresses of the peers go, one over the other, or null.
+    pub addr: *mut libc::sockaddr,
+    /// Holds the room at `addr` in bytes, and after each connection the size of its address.
+    pub addrlen: *mut libc::socklen_t,
+    /// `SOCK_NONBLOCK`, for the connections.
+    pub flags: i32,
 }
 
-impl Operation for Shutdown {
-    const OPCODE: OpCode = OpCode::SHUTDOWN;
+impl Operation for AcceptMultiDirect {
+    const OPCODE: OpCode = OpCode::ACCEPT;
 
     #[inline]
     fn prepare(&self, sqe: &mut Sqe) {
-        let how = self.how.cast_unsigned();
-        sqe.read_write(self.fd, ptr::null::<c_void>(), how, 0);
+        sqe.read_write(self.fd, self.addr, 0, self.addrlen as u64);
+        sqe.insert_op_flags(self.flags.cast_unsigned());
+        sqe.insert_accept_flags(AcceptFlags::MULTISHOT);
+        sqe.set_target(FileSlot::Allocate);
     }
 }

@@ -50,7 +50,7 @@ bitflags! {
         ///
         /// Since Linux 5.5. C: `IORING_TIMEOUT_ABS`.
         const ABS = sys::IORING_TIMEOUT_ABS;
-        /// Changes a timer instead of removing it; see [`TimeoutRemove`].
+        /// Changes a timer instead of removing it; what [`TimeoutUpdate`] is.
         ///
         /// Since Linux 5.11. C: `IORING_TIMEOUT_UPDATE`.
         const UPDATE = sys::IORING_TIMEOUT_UPDATE;
@@ -131,7 +131,7 @@ impl Operation for Timeout {
     }
 }
 
-/// Removes a timer, or changes its time.
+/// Removes a timer.
 ///
 /// # Result
 ///
@@ -146,11 +146,7 @@ impl Operation for Timeout {
 ///
 /// # Notes
 ///
-/// To change the time, `flags` is [`UPDATE`](TimeoutFlags::UPDATE), with
-/// [`LINK_TIMEOUT_UPDATE`](TimeoutFlags::LINK_TIMEOUT_UPDATE) for a [`LinkTimeout`] and with
-/// [`ABS`](TimeoutFlags::ABS) for a point in time. The new time is pointed to by the offset:
-/// `push_with(&op, user_data, |sqe| sqe.set_offset(ptr as u64))`. The timer keeps its clock and
-/// loses its count: from then on time alone ends it.
+/// With [`UPDATE`](TimeoutFlags::UPDATE) it is a [`TimeoutUpdate`], whose time the offset points to.
 ///
 /// # Safety
 ///
@@ -159,15 +155,11 @@ impl Operation for Timeout {
 ///
 /// Since Linux 5.5. C: `io_uring_prep_timeout_remove(3)`.
 #[derive(Clone, Copy, Debug)]
-#[doc(alias(
-    "io_uring_prep_timeout_remove",
-    "io_uring_prep_timeout_update",
-    "IORING_OP_TIMEOUT_REMOVE"
-))]
+#[doc(alias("io_uring_prep_timeout_remove", "IORING_OP_TIMEOUT_REMOVE"))]
 pub struct TimeoutRemove {
     /// The user data that the timer was pushed with.
     pub user_data: u64,
-    /// Empty to remove it.
+    /// Empty.
     pub flags: TimeoutFlags,
 }
 
@@ -179,6 +171,57 @@ impl Operation for TimeoutRemove {
         sqe.read_write(-1, ptr::null::<c_void>(), 0, 0);
         sqe.set_address(self.user_data);
         sqe.insert_op_flags(self.flags.bits());
+    }
+}
+
+/// Changes the time of a timer that is pending.
+///
+/// # Result
+///
+/// 0.
+///
+/// # Errors
+///
+/// * `ENOENT` if no such timer is pending: it has gone off, or was never there.
+/// * `EALREADY` if it is going off this moment.
+/// * `EINVAL` if `flags` names a clock, if the time is negative, or with a flag that the kernel does
+///   not know.
+/// * `EFAULT` if the time is not mapped.
+///
+/// # Notes
+///
+/// The timer keeps its clock, and a [`Timeout`] loses its count: from then on time alone ends it.
+///
+/// # Safety
+///
+/// * `ts` points to a time, [argument memory](crate::operation#memory). With
+///   [`IMMEDIATE_ARG`](TimeoutFlags::IMMEDIATE_ARG) nothing is pointed to.
+///
+/// Since Linux 5.11. C: `io_uring_prep_timeout_update(3)`.
+#[derive(Clone, Copy, Debug)]
+#[doc(alias(
+    "io_uring_prep_timeout_update",
+    "IORING_OP_TIMEOUT_REMOVE",
+    "IORING_TIMEOUT_UPDATE"
+))]
+pub struct TimeoutUpdate {
+    /// The time, a length from now or with [`ABS`](TimeoutFlags::ABS) a point in time.
+    pub ts: *const Timespec,
+    /// The user data that the timer was pushed with.
+    pub user_data: u64,
+    /// [`LINK_TIMEOUT_UPDATE`](TimeoutFlags::LINK_TIMEOUT_UPDATE) for a [`LinkTimeout`], and how the
+    /// time is taken. [`UPDATE`](TimeoutFlags::UPDATE) is added.
+    pub flags: TimeoutFlags,
+}
+
+impl Operation for TimeoutUpdate {
+    const OPCODE: OpCode = OpCode::TIMEOUT_REMOVE;
+
+    #[inline]
+    fn prepare(&self, sqe: &mut Sqe) {
+        sqe.read_write(-1, ptr::null::<c_void>(), 0, self.ts as u64);
+        sqe.set_address(self.user_data);
+        sqe.insert_op_flags((self.flags | TimeoutFlags::UPDATE).bits());
     }
 }
 

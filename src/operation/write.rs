@@ -111,6 +111,55 @@ impl Operation for Writev {
     }
 }
 
+/// Writes to a file at an offset, from several buffers, with flags.
+///
+/// Like `pwritev2(2)`: [`Writev`] with `RWF_*` flags, which for the other writes are added with
+/// [`Sqe::insert_op_flags`].
+///
+/// # Result
+///
+/// As of [`Writev`].
+///
+/// # Errors
+///
+/// * `EOPNOTSUPP` or `EINVAL` if the file or the kernel does not have a flag.
+/// * `EAGAIN` with `RWF_NOWAIT` if it would have to wait.
+/// * Those of [`Writev`].
+///
+/// # Cancellation
+///
+/// As of [`Writev`].
+///
+/// # Safety
+///
+/// * That of [`Writev`].
+///
+/// Since Linux 5.1. C: `io_uring_prep_writev2(3)`.
+#[derive(Clone, Copy, Debug)]
+#[doc(alias("io_uring_prep_writev2", "IORING_OP_WRITEV"))]
+pub struct Writev2 {
+    /// The descriptor to write to.
+    pub fd: RawFd,
+    /// The buffers, in the order in which they are written.
+    pub iovecs: *const libc::iovec,
+    /// The number of buffers.
+    pub nr_vecs: u32,
+    /// Where in the file to write, in bytes.
+    pub offset: u64,
+    /// `RWF_*`.
+    pub flags: i32,
+}
+
+impl Operation for Writev2 {
+    const OPCODE: OpCode = OpCode::WRITEV;
+
+    #[inline]
+    fn prepare(&self, sqe: &mut Sqe) {
+        sqe.read_write(self.fd, self.iovecs, self.nr_vecs, self.offset);
+        sqe.insert_op_flags(self.flags.cast_unsigned());
+    }
+}
+
 /// Writes to a file at an offset from a registered buffer.
 ///
 /// Like [`Write`], without the work of looking up and holding the memory each time.
@@ -157,6 +206,61 @@ impl Operation for WriteFixed {
     #[inline]
     fn prepare(&self, sqe: &mut Sqe) {
         sqe.read_write(self.fd, self.buf, self.nbytes, self.offset);
+        sqe.set_buffer_index(self.buf_index);
+    }
+}
+
+/// Writes to a file at an offset, from parts of a registered buffer, one after the other.
+///
+/// Like [`Writev2`], without the work of looking up and holding the memory each time.
+///
+/// # Result
+///
+/// As of [`Writev`].
+///
+/// # Errors
+///
+/// * `EFAULT` if no buffer is registered at `buf_index`, or one of the parts is not inside it.
+/// * `EINVAL` with more than 1024 parts.
+/// * Those of [`Writev2`].
+///
+/// # Cancellation
+///
+/// As of [`Writev`].
+///
+/// # Safety
+///
+/// * `iovecs` points to `nr_vecs` elements, [argument memory](crate::operation#memory).
+/// * Each of them names bytes that are valid for reads, and that nothing writes,
+///   until the completion. Being registered keeps the memory mapped in the kernel, not the Rust
+///   value in it alive.
+/// * `fd` is a descriptor that the caller may write to.
+///
+/// Since Linux 6.15. C: `io_uring_prep_writev_fixed(3)`.
+#[derive(Clone, Copy, Debug)]
+#[doc(alias("io_uring_prep_writev_fixed", "IORING_OP_WRITEV_FIXED"))]
+pub struct WritevFixed {
+    /// The descriptor to write to.
+    pub fd: RawFd,
+    /// The parts: addresses inside the registered buffer, in the order in which they are written.
+    pub iovecs: *const libc::iovec,
+    /// The number of parts.
+    pub nr_vecs: u32,
+    /// Where in the file to write, in bytes.
+    pub offset: u64,
+    /// `RWF_*`.
+    pub flags: i32,
+    /// The place of the buffer among the registered ones.
+    pub buf_index: u16,
+}
+
+impl Operation for WritevFixed {
+    const OPCODE: OpCode = OpCode::WRITEV_FIXED;
+
+    #[inline]
+    fn prepare(&self, sqe: &mut Sqe) {
+        sqe.read_write(self.fd, self.iovecs, self.nr_vecs, self.offset);
+        sqe.insert_op_flags(self.flags.cast_unsigned());
         sqe.set_buffer_index(self.buf_index);
     }
 }
