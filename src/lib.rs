@@ -106,6 +106,8 @@ pub mod sys;
 #[cfg(not(target_os = "linux"))]
 mod unsupported;
 #[cfg(target_os = "linux")]
+mod version;
+#[cfg(target_os = "linux")]
 mod wait;
 
 #[cfg(target_os = "linux")]
@@ -119,7 +121,7 @@ pub use crate::{
     },
     features::Features,
     kind::{AnyThread, Cqe16, Cqe32, CqeMixed, OneThread, Sqe64, Sqe128, SqeMixed},
-    params::{IoUringParams, SetupFlags},
+    params::{IoUringParams, RingMemory, SetupFlags},
     probe::Probe,
     query::{QueryOpcodes, QueryScq, QueryZcrx},
     register::{
@@ -129,6 +131,7 @@ pub use crate::{
     },
     ring::{Halves, IoUring, with_capacity},
     submission::{Batch, SubmissionQueue},
+    version::liburing_version,
     wait::{Wait, Waited},
 };
 #[cfg(not(target_os = "linux"))]
