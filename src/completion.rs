@@ -17,6 +17,8 @@ use crate::ring::{Ring, Word};
 use crate::sys;
 use crate::wait::{self, Wait, Waited};
 
+mod renew;
+
 bitflags! {
     /// What a completion says beyond its result.
     ///
@@ -373,22 +375,6 @@ impl<T: Threads, C: CqeSize> CompletionQueue<T, C> {
 
     pub(crate) fn ring(&self) -> &Arc<Ring> {
         &self.ring
-    }
-
-    pub(crate) fn gate(&self) -> Gate {
-        self.gate
-    }
-
-    /// Whether the kernel counts this half's waits as waits for I/O, as it does at first, in the
-    /// load and the processor's statistics. Long waits for sockets make idle processors look busy.
-    ///
-    /// Each half has its own setting. Since Linux 6.15. C: `io_uring_set_iowait(3)`.
-    ///
-    /// # Errors
-    ///
-    /// `EOPNOTSUPP` without [`Features::NO_IOWAIT`].
-    pub fn set_iowait(&mut self, counted: bool) -> io::Result<()> {
-        self.gate.set_iowait(counted, self.ring.features())
     }
 
     /// Whether an empty queue may be filled by entering the kernel.

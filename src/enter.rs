@@ -33,6 +33,13 @@ impl Gate {
         }
     }
 
+    /// The gate of the same ring after its descriptors have changed.
+    pub(crate) fn refreshed(self, ring: &sys::io_uring) -> Self {
+        let mut gate = Self::of(ring);
+        gate.flags |= self.flags & sys::IORING_ENTER_NO_IOWAIT;
+        gate
+    }
+
     /// Whether waits through this gate count as waits for I/O.
     pub(crate) fn set_iowait(&mut self, counted: bool, features: Features) -> io::Result<()> {
         if !features.contains(Features::NO_IOWAIT) {

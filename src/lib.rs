@@ -117,6 +117,8 @@ pub mod sys;
 #[cfg(not(target_os = "linux"))]
 mod unsupported;
 #[cfg(target_os = "linux")]
+mod version;
+#[cfg(target_os = "linux")]
 mod wait;
 
 #[cfg(target_os = "linux")]
@@ -130,7 +132,7 @@ pub use crate::{
     },
     features::Features,
     kind::{AnyThread, Cqe16, Cqe32, CqeMixed, OneThread, Sqe64, Sqe128, SqeMixed},
-    params::{IoUringParams, SetupFlags},
+    params::{IoUringParams, RingMemory, SetupFlags},
     probe::Probe,
     query::{QueryOpcodes, QueryScq, QueryZcrx},
     register::{
@@ -140,6 +142,7 @@ pub use crate::{
     },
     ring::{Halves, IoUring, with_capacity},
     submission::{Batch, SubmissionQueue},
+    version::liburing_version,
     wait::{Wait, Waited},
 };
 #[cfg(not(target_os = "linux"))]

@@ -11,8 +11,11 @@ use crate::kind::{
 use crate::ring::{self, Halves, IoUring, Ring};
 use crate::sys;
 
+mod memory;
 mod setup_flags;
 
+pub(crate) use memory::Mapping;
+pub use memory::RingMemory;
 pub use setup_flags::SetupFlags;
 
 /// The most entries that a submission queue can have.
@@ -347,6 +350,14 @@ impl<T: Threads, S: SqeSize, C: CqeSize> IoUringParams<T, S, C> {
 
     /// Makes the ring, with the flags that are set or the fastest that the kernel accepts.
     fn ring(&self) -> Result<Ring, SetupError> {
+        self.ring_by(|entries, raw| Ring::create(entries, raw, T::ONE))
+    }
+
+    /// The same, by this function, which is given the number of entries and the parameters.
+    fn ring_by(
+        &self,
+        mut make: impl FnMut(u32, &mut sys::io_uring_params) -> Result<Ring, i32>,
+    ) -> Result<Ring, SetupError> {
         use SetupFlags as F;
         self.check()?;
         let fastest = [
@@ -361,15 +372,14 @@ impl<T: Threads, S: SqeSize, C: CqeSize> IoUringParams<T, S, C> {
                 if self.flags.contains(F::SQPOLL) && added.intersects(conflicting) {
                     continue;
                 }
-                match self.try_ring(self.flags | added) {
+                match make(self.entries, &mut self.raw(self.flags | added)) {
                     Err(libc::EINVAL) => {}
                     Err(errno) => return Err(self.diagnose(errno)),
                     Ok(ring) => return Ok(ring),
                 }
             }
         }
-        self.try_ring(self.flags)
-            .map_err(|errno| self.diagnose(errno))
+        make(self.entries, &mut self.raw(self.flags)).map_err(|errno| self.diagnose(errno))
     }
 
     fn raw(&self, flags: SetupFlags) -> sys::io_uring_params {
@@ -381,10 +391,6 @@ impl<T: Threads, S: SqeSize, C: CqeSize> IoUringParams<T, S, C> {
         raw.sq_thread_idle = self.sq_thread_idle;
         raw.wq_fd = self.wq_fd.cast_unsigned();
         raw
-    }
-
-    fn try_ring(&self, flags: SetupFlags) -> Result<Ring, i32> {
-        Ring::create(self.entries, &mut self.raw(flags), T::ONE)
     }
 
     fn diagnose(&self, errno: i32) -> SetupError {

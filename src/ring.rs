@@ -3,8 +3,9 @@
 use std::cell::UnsafeCell;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::completion::{Completion, CompletionQueue, Completions};
 use crate::entry::{Sqe, SqeFlags};
@@ -13,35 +14,16 @@ use crate::features::Features;
 use crate::fork::Mark;
 use crate::kind::{AnyThread, Cqe16, CqeSize, OneThread, Sqe64, SqeSize, Threads};
 use crate::operation::Operation;
+use crate::params::Mapping;
 use crate::params::{IoUringParams, SetupFlags};
 use crate::register::Clock;
 use crate::submission::SubmissionQueue;
 use crate::sys;
 
-/// A 32-bit word of the memory that a ring shares with the kernel.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Word(*const AtomicU32);
+mod handle;
+mod word;
 
-impl Word {
-    /// # Safety
-    ///
-    /// The word lies in the shared memory of a ring that outlives this value.
-    unsafe fn new(word: *mut u32) -> Self {
-        Self(word.cast())
-    }
-
-    #[inline]
-    pub(crate) fn load(self, ordering: Ordering) -> u32 {
-        // SAFETY: `new` was promised that the word stays mapped, and both sides use it atomically.
-        unsafe { &*self.0 }.load(ordering)
-    }
-
-    #[inline]
-    pub(crate) fn store(self, value: u32, ordering: Ordering) {
-        // SAFETY: as for `load`.
-        unsafe { &*self.0 }.store(value, ordering);
-    }
-}
+pub(crate) use word::Word;
 
 /// A ring that liburing has set up. Both queues hold it, and the last to go closes it.
 #[derive(Debug)]
@@ -53,10 +35,12 @@ pub(crate) struct Ring {
     features: Features,
     /// Whether waits go by the clock that goes on while the system is suspended.
     boottime: AtomicBool,
+    /// What the queues lie in, if it is memory of the program's.
+    _memory: Option<Arc<Mapping>>,
 }
 
 // SAFETY: the structure is written when the ring is made and when it is closed, while only one
-// owner exists. In between it is read, here and by liburing's functions, which all go straight on
+// owner exists, and on behalf of a ring for one thread, all of whose owners are on it. Otherwise it is read, here and by liburing's functions, which all go straight on
 // to a system call; and the kernel locks the ring for each of those.
 unsafe impl Send for Ring {}
 // SAFETY: as above.
@@ -72,19 +56,49 @@ impl Ring {
         params: &mut sys::io_uring_params,
         one_thread: bool,
     ) -> Result<Self, i32> {
+        let init = |raw: &mut sys::io_uring| {
+            // SAFETY: both structures are valid for writes; nothing else refers to them.
+            unsafe { sys::io_uring_queue_init_params(entries, raw, params) }
+        };
+        Self::set_up(init, one_thread, None).map(|(ring, _)| ring)
+    }
+
+    /// Makes a ring in memory of the program's, and returns how many bytes of it were taken.
+    ///
+    /// # Safety
+    ///
+    /// So many bytes at the address are in the mapping, are zero, and belong to nobody.
+    pub(crate) unsafe fn create_in(
+        entries: u32,
+        params: &mut sys::io_uring_params,
+        one_thread: bool,
+        (mapping, address, bytes): (Arc<Mapping>, NonNull<u8>, usize),
+    ) -> Result<(Self, usize), i32> {
+        let address = address.as_ptr().cast();
+        let init = |raw: &mut sys::io_uring| {
+            // SAFETY: both structures are valid for writes; nothing else refers to them. The memory
+            // is the caller's promise, and the mapping lives as long as the ring.
+            unsafe { sys::io_uring_queue_init_mem(entries, raw, params, address, bytes) }
+        };
+        Self::set_up(init, one_thread, Some(mapping))
+    }
+
+    fn set_up(
+        init: impl FnOnce(&mut sys::io_uring) -> i32,
+        one_thread: bool,
+        memory: Option<Arc<Mapping>>,
+    ) -> Result<(Self, usize), i32> {
         // SAFETY: the structure is made of integers and pointers, for which zero is a value.
         let mut raw: sys::io_uring = unsafe { std::mem::zeroed() };
-        // SAFETY: both structures are valid for writes; nothing else refers to them.
-        let result = unsafe { sys::io_uring_queue_init_params(entries, &raw mut raw, params) };
-        if result < 0 {
-            return Err(-result);
-        }
+        let result = init(&mut raw);
+        let used = usize::try_from(result).map_err(|_| -result)?;
         let ring = Self {
             flags: SetupFlags::from_bits_retain(raw.flags),
             features: Features::from_bits_retain(raw.features),
             owner: Mark::of_this_process(),
             boottime: AtomicBool::new(false),
             raw: UnsafeCell::new(raw),
+            _memory: memory,
         };
         ring.keep_from_children()?;
         if one_thread && !ring.flags.contains(SetupFlags::REGISTERED_FD_ONLY) {
@@ -93,7 +107,7 @@ impl Ring {
             // SAFETY: the ring is set up, and this is its only owner.
             let _ = unsafe { sys::io_uring_register_ring_fd(ring.as_mut_ptr()) };
         }
-        Ok(ring)
+        Ok((ring, used))
     }
 
     /// Leaves the queues out of child processes, which would otherwise share them.
@@ -184,44 +198,11 @@ impl Ring {
         (fd >= 0).then(|| unsafe { BorrowedFd::borrow_raw(fd) })
     }
 
-    /// The completion queue's flags, which kernels before 5.8 do not have.
-    pub(crate) fn cq_flags(&self) -> Option<Word> {
-        let word = self.raw().cq.kflags;
-        // SAFETY: as for the other words.
-        (!word.is_null()).then(|| unsafe { Word::new(word) })
-    }
-
     /// How many completions the kernel counts as ready.
     pub(crate) fn ready(&self) -> u32 {
         let tail = self.cq_tail().load(Ordering::Acquire);
         tail.wrapping_sub(self.cq_head().load(Ordering::Relaxed))
     }
-}
-
-/// The words that the ring shares with the kernel.
-macro_rules! words {
-    ($($name:ident: $queue:ident.$word:ident;)+) => {
-        impl Ring {
-            $(
-                #[inline]
-                pub(crate) fn $name(&self) -> Word {
-                    // SAFETY: liburing found the word in the ring's mapping, which lasts as long as
-                    // the ring; the queues that keep the value also keep the ring.
-                    unsafe { Word::new(self.raw().$queue.$word) }
-                }
-            )+
-        }
-    };
-}
-
-words! {
-    sq_head: sq.khead;
-    sq_tail: sq.ktail;
-    sq_flags: sq.kflags;
-    sq_dropped: sq.kdropped;
-    cq_head: cq.khead;
-    cq_tail: cq.ktail;
-    cq_overflow: cq.koverflow;
 }
 
 impl Drop for Ring {

@@ -420,6 +420,23 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
         self.ring.fd()
     }
 
+    /// Looks up anew how the ring is entered.
+    pub(crate) fn refresh_gate(&mut self) {
+        self.gate = self.gate.refreshed(self.ring.raw());
+    }
+
+    /// Looks up anew where the queue lies. What is queued has kept its place in the counting.
+    pub(crate) fn refresh_memory(&mut self) {
+        let raw = self.ring.raw();
+        self.slots.base = raw.sq.sqes.cast();
+        self.slots.mask = raw.sq.ring_mask;
+        self.ring_head = self.ring.sq_head();
+        self.ring_tail = self.ring.sq_tail();
+        self.cq_head = self.ring.cq_head();
+        self.cq_tail = self.ring.cq_tail();
+        self.slots.head = self.ring_head.load(Ordering::Acquire);
+    }
+
     /// Whether the kernel counts this half's waits as waits for I/O; see
     /// [`CompletionQueue::set_iowait`](crate::CompletionQueue::set_iowait).
     ///

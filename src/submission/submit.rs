@@ -182,7 +182,7 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
 
     /// Shows the kernel all that was pushed.
     #[inline]
-    fn publish(&self) {
+    pub(crate) fn publish(&self) {
         // Release: the entries were written before.
         self.ring_tail.store(self.slots.tail, Ordering::Release);
     }

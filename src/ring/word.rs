@@ -1,0 +1,65 @@
+//! The words that a ring shares with the kernel.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::Ring;
+
+/// A 32-bit word of the memory that a ring shares with the kernel.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Word(*const AtomicU32);
+
+impl Word {
+    /// # Safety
+    ///
+    /// The word lies in the shared memory of a ring that outlives this value.
+    unsafe fn new(word: *mut u32) -> Self {
+        Self(word.cast())
+    }
+
+    #[inline]
+    pub(crate) fn load(self, ordering: Ordering) -> u32 {
+        // SAFETY: `new` was promised that the word stays mapped, and both sides use it atomically.
+        unsafe { &*self.0 }.load(ordering)
+    }
+
+    #[inline]
+    pub(crate) fn store(self, value: u32, ordering: Ordering) {
+        // SAFETY: as for `load`.
+        unsafe { &*self.0 }.store(value, ordering);
+    }
+}
+
+impl Ring {
+    /// The completion queue's flags, which kernels before 5.8 do not have.
+    pub(crate) fn cq_flags(&self) -> Option<Word> {
+        let word = self.raw().cq.kflags;
+        // SAFETY: as for the other words.
+        (!word.is_null()).then(|| unsafe { Word::new(word) })
+    }
+}
+
+/// The words that the ring shares with the kernel.
+macro_rules! words {
+    ($($name:ident: $queue:ident.$word:ident;)+) => {
+        impl Ring {
+            $(
+                #[inline]
+                pub(crate) fn $name(&self) -> Word {
+                    // SAFETY: liburing found the word in the ring's mapping, which lasts as long as
+                    // the ring; the queues that keep the value also keep the ring.
+                    unsafe { Word::new(self.raw().$queue.$word) }
+                }
+            )+
+        }
+    };
+}
+
+words! {
+    sq_head: sq.khead;
+    sq_tail: sq.ktail;
+    sq_flags: sq.kflags;
+    sq_dropped: sq.kdropped;
+    cq_head: cq.khead;
+    cq_tail: cq.ktail;
+    cq_overflow: cq.koverflow;
+}
