@@ -80,7 +80,8 @@ impl Operation for CloseFixed {
 ///
 /// * `fds` points to `nr_fds` descriptors, or -1 or -2, valid for reads until the completion. With
 ///   [`FileSlot::Allocate`] it is valid for writes, too, and nothing else reads or writes it.
-/// * The descriptors are the caller's to use, and nothing relies on what the slots held.
+/// * The descriptors are the caller's to use and stay open until the completion; nothing relies on what
+///   the slots held.
 ///
 /// Since Linux 5.6. C: `io_uring_prep_files_update(3)`.
 #[derive(Clone, Copy, Debug)]

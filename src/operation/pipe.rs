@@ -60,7 +60,7 @@ impl Operation for Pipe {
 /// # Result
 ///
 /// 0; the two slots are in `fds`: the first is the end for reading, the second that for writing. With
-/// [`FileSlot::At`] kernels before 6.19 leave 0 in both.
+/// [`FileSlot::At`] kernels before 6.19, later patch releases of 6.18 aside, leave 0 in both.
 ///
 /// # Errors
 ///
@@ -73,7 +73,7 @@ impl Operation for Pipe {
 ///
 /// # Notes
 ///
-/// Name slots that are both in the table: if the second is not, kernels before 6.19 leave the first
+/// Name slots that are both in the table: if the second is not, those older kernels leave the first
 /// filled and empty slot 0.
 ///
 /// # Safety
