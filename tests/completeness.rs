@@ -100,15 +100,11 @@ const EXCLUDED: &[(&str, &str)] = &[
     ("io_uring_wait_cqes", WAIT),
     ("io_uring_wait_cqes_min_timeout", WAIT),
     // Rings.
-    ("io_uring_check_version", VERSION),
-    ("io_uring_major_version", VERSION),
-    ("io_uring_minor_version", VERSION),
     (
         "io_uring_memory_size",
         "`io_uring_memory_size_params` with flags alone",
     ),
     ("io_uring_mlock_size", "0 on every kernel since 5.12"),
-    ("io_uring_mlock_size_params", "0 on every kernel since 5.12"),
     (
         "io_uring_queue_init",
         "`io_uring_queue_init_params` with flags alone",
@@ -116,10 +112,6 @@ const EXCLUDED: &[(&str, &str)] = &[
     (
         "io_uring_queue_mmap",
         "the second half of `io_uring_queue_init_params`",
-    ),
-    (
-        "io_uring_unregister_ring_fd",
-        "`io_uring_queue_exit` does it",
     ),
     // Registration.
     ("__io_uring_buf_ring_cq_advance", TWO_STEPS),
@@ -161,11 +153,8 @@ const NOT_YET_WRAPPED: &[&str] = &[
     "ZCRX_FEATURE_RX_PAGE_SIZE",
     "ZCRX_REG_IMPORT",
     "ZCRX_REG_NODEV",
-    "io_uring_close_ring_fd",
-    "io_uring_queue_init_mem",
     "io_uring_register_ifq",
     "io_uring_register_zcrx_ctrl",
-    "io_uring_resize_rings",
 ];
 
 /// How the names of constants begin.
