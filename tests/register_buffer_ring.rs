@@ -356,7 +356,9 @@ fn bundle_fills_buffers_in_the_order_of_adding() {
     while got.len() < sent.len() {
         let completion = group.receive(RecvSendFlags::BUNDLE);
         let mut left = usize::try_from(completion.result().unwrap()).unwrap();
-        assert!(left > SIZE || got.len() + left == sent.len(), "{left}");
+        // Before Linux 6.17 it does not know how much a Unix socket has, and takes one.
+        let several = left > SIZE || kernel::older_than(6, 17);
+        assert!(several || got.len() + left == sent.len(), "{left}");
         let mut named = completion.buffer_id();
         while left > 0 {
             let id = *next.next().unwrap();
