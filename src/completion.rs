@@ -32,7 +32,7 @@ bitflags! {
         const BUFFER = sys::IORING_CQE_F_BUFFER;
         /// The same operation will complete again. Since Linux 5.13.
         const MORE = sys::IORING_CQE_F_MORE;
-        /// The socket has more to receive. Since Linux 5.19.
+        /// The socket has more to receive. Since Linux 5.19 for TCP, and 6.17 for Unix sockets.
         const SOCK_NONEMPTY = sys::IORING_CQE_F_SOCK_NONEMPTY;
         /// The notification of a zero-copy send: the kernel has let go of its memory.
         /// Since Linux 6.0.

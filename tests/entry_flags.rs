@@ -13,6 +13,8 @@ use lio_uring::kind::Threads;
 use lio_uring::operation::{Close, Nop, OpCode, Operation, ProvideBuffers, Read, Recv, RecvMulti};
 use lio_uring::{Completion, CompletionQueue, IoUring, Sqe, SqeFlags, SubmissionQueue, Wait};
 
+#[path = "support/kernel.rs"]
+mod kernel;
 #[path = "support/needs.rs"]
 mod needs;
 
@@ -269,7 +271,12 @@ fn drain_waits_for_all_before_it_and_holds_back_all_behind_it() {
         assert_eq!(results(cq, sq, 1), [(2, 1)]);
         submit_pending(cq, sq);
         one.open();
-        assert_eq!(results(cq, sq, 4), [(1, 1), (3, 0), (4, 0), (5, 0)]);
+        let mut done = results(cq, sq, 4);
+        if kernel::older_than(6, 12) {
+            // It starts together what the drain has held back and the drain.
+            done[1..].sort_unstable();
+        }
+        assert_eq!(done, [(1, 1), (3, 0), (4, 0), (5, 0)]);
         // And all is as before.
         push_nop(sq, 6, NONE);
         assert_eq!(results(cq, sq, 1), [(6, 0)]);

@@ -26,6 +26,20 @@ fn tags(cq: &mut CompletionQueue, n: u32) -> Vec<u64> {
     tags
 }
 
+/// Checks that a whole table has gone with the tags of what was left in it.
+#[track_caller]
+#[expect(clippy::print_stdout, reason = "a skipped test must say so")]
+fn unregistered(cq: &mut CompletionQueue, left: &[u64]) {
+    if kernel::older_than(6, 13) {
+        assert_eq!(cq.try_next().expect("no error"), None);
+        println!("SKIP: needs Linux 6.13 for the tags of what is unregistered");
+        return;
+    }
+    let n = left.len().try_into().expect("few tags");
+    assert_eq!(tags(cq, n), left);
+    assert_eq!(cq.try_next().expect("no error"), None);
+}
+
 fn files(sq: &mut SubmissionQueue, fds: &[i32], tags: &[u64]) -> Result<(), RegisterError> {
     // SAFETY: the tests tell tags from user data.
     unsafe { sq.register_files_tags(fds, tags) }
@@ -63,8 +77,7 @@ fn tags_of_files_come_back_when_they_are_replaced_and_unregistered() {
     assert_eq!(tags(&mut cq, 1), [201]);
 
     sq.unregister_files().unwrap();
-    assert_eq!(tags(&mut cq, 3), [104, 202, 203]);
-    assert_eq!(cq.try_next().unwrap(), None);
+    unregistered(&mut cq, &[104, 202, 203]);
 }
 
 #[test]
@@ -129,7 +142,7 @@ fn tags_of_buffers_come_back_when_they_are_replaced_and_unregistered() {
     assert_ne!(memory[2][..4], [0; 4]);
 
     sq.unregister_buffers().unwrap();
-    assert_eq!(tags(&mut cq, 2), [11, 13]);
+    unregistered(&mut cq, &[11, 13]);
 }
 
 #[test]

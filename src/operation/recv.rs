@@ -87,7 +87,8 @@ impl Operation for Recv {
 ///
 /// * `EINVAL` without a buffer group, with `MSG_WAITALL`, and on older kernels if `len` is not 0.
 /// * `ENOBUFS` if the group has no buffer left. It ends the operation and loses no data: provide
-///   buffers and push it again.
+///   buffers and push it again. If the kernel does not know that the socket is empty, as with Unix
+///   sockets before Linux 6.17, it comes right after the last buffer.
 /// * Those of [`Recv`]; each of them ends it.
 ///
 /// # Cancellation

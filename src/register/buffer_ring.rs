@@ -91,6 +91,10 @@ impl BufferRingParams {
 /// `ENOBUFS`. It keeps the ring open: operations that take buffers go on after both queues are
 /// dropped, until this is.
 ///
+/// Linux 6.1, and others before 6.9, go on where they were when a group below 64 is registered
+/// anew with the same queue: they take buffers from the wrong places, and the same more than once.
+/// Give each ring of buffers a number of its own there, or one from 64 on.
+///
 /// From [`SubmissionQueue::register_buffer_ring`].
 pub struct BufferRing<T: Threads = AnyThread> {
     entries: NonNull<sys::io_uring_buf>,

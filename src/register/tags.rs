@@ -2,7 +2,8 @@
 //!
 //! A file or buffer that was replaced or taken back is kept until the last operation that uses it
 //! has ended. A tag that is not 0 becomes the user data of a completion, with the result 0, which
-//! is posted at that moment.
+//! is posted at that moment. Before Linux 6.13 none is posted for what is taken back with its whole
+//! table.
 
 use std::os::fd::RawFd;
 
@@ -40,7 +41,8 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
     ///
     /// When a place has been emptied, replaced or unregistered, and no operation uses the file any
     /// more, a completion with its tag as the user data and the result 0 is posted. A tag of 0
-    /// posts nothing.
+    /// posts nothing. Before Linux 6.13 [`unregister_files`](Self::unregister_files) posts none: it
+    /// returns when nothing uses the files.
     ///
     /// Since Linux 5.13. C: `io_uring_register_files_tags(3)`.
     ///
@@ -115,7 +117,9 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
     ///
     /// When a buffer has been replaced or unregistered, and no operation uses it any more, a
     /// completion with its tag as the user data and the result 0 is posted: its memory is free. A
-    /// tag of 0 posts nothing.
+    /// tag of 0 posts nothing. Before Linux 6.13
+    /// [`unregister_buffers`](Self::unregister_buffers) posts none: it returns when nothing uses
+    /// the buffers.
     ///
     /// Since Linux 5.13. C: `io_uring_register_buffers_tags(3)`.
     ///

@@ -21,6 +21,7 @@ pub(crate) fn older_than(major: u32, minor: u32) -> bool {
 
 /// What was made, or nothing and a printed reason if the kernel is too old for it.
 #[track_caller]
+#[allow(dead_code, reason = "not every test makes something")]
 #[expect(clippy::print_stdout, reason = "a skipped test must say so")]
 pub(crate) fn since<T>(major: u32, minor: u32, made: Result<T, impl Display>) -> Option<T> {
     match made {
