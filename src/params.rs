@@ -99,9 +99,9 @@ impl<T: Threads, S: SqeSize, C: CqeSize> IoUringParams<T, S, C> {
 
     /// Room for this many entries in the submission queue, rounded up to a power of two.
     ///
-    /// From 1 to 32768. What the queues take counts as locked memory for ordinary users, before Linux
-    /// 5.12 and again on recent kernels. The completion queue has twice as many unless [`cqsize`](Self::cqsize)
-    /// says otherwise.
+    /// From 1 to 32768. What the queues take counts as locked memory for ordinary users before Linux
+    /// 5.12, and from 6.14 to 7.1. The completion queue has twice as many unless
+    /// [`cqsize`](Self::cqsize) says otherwise.
     pub fn entries(mut self, entries: u32) -> Self {
         self.entries = entries;
         self

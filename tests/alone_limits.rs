@@ -281,7 +281,8 @@ fn locked_memory_of_root_has_no_limit() {
 /// Whether the queues of an ordinary user's rings count as locked memory.
 fn queues_count_as_locked() -> bool {
     let features = with_capacity(1).expect("a ring").1.features();
-    !features.contains(Features::NATIVE_WORKERS) || features.contains(Features::RW_ATTR)
+    let since_6_14 = features.contains(Features::RW_ATTR) && kernel::older_than(7, 2);
+    !features.contains(Features::NATIVE_WORKERS) || since_6_14
 }
 
 /// Checks that a ring cannot be made because of its locked memory, and returns what it needs.
@@ -316,7 +317,9 @@ fn queues_beyond_the_limit_name_need_and_limit() {
         let (mut cq, mut sq) = with_capacity(8).unwrap();
         round_trip(&mut cq, &mut sq);
         if !counted {
-            println!("SKIP: from Linux 5.12 to 6.13 the queues do not count as locked memory");
+            println!(
+                "SKIP: from Linux 5.12 to 6.13 and since 7.2 the queues are not locked memory"
+            );
             let (mut cq, mut sq) = with_capacity(32_768).unwrap();
             return round_trip(&mut cq, &mut sq);
         }
@@ -345,7 +348,9 @@ fn queues_beyond_the_limit_name_need_and_limit() {
 fn queues_of_many_rings_beyond_the_limit_name_it() {
     as_ordinary_user("queues_of_many_rings_beyond_the_limit_name_it", || {
         if !queues_count_as_locked() {
-            return println!("SKIP: from Linux 5.12 to 6.13 they do not count as locked memory");
+            return println!(
+                "SKIP: from Linux 5.12 to 6.13 and since 7.2 they are not locked memory"
+            );
         }
         set_limit(libc::RLIMIT_MEMLOCK, 64 * KIB, 64 * KIB);
         let mut rings = Vec::new();
@@ -373,7 +378,7 @@ fn queues_without_any_locked_memory_name_the_limit() {
         let counted = queues_count_as_locked();
         set_limit(libc::RLIMIT_MEMLOCK, 0, 0);
         if !counted {
-            println!("SKIP: from Linux 5.12 to 6.13 they do not count as locked memory");
+            println!("SKIP: from Linux 5.12 to 6.13 and since 7.2 they are not locked memory");
             return assert!(availability().is_available());
         }
         queues_name_memlock(availability().unavailable().unwrap().clone(), 0);
