@@ -17,6 +17,11 @@ use lio_uring::{Completion, CompletionQueue, IoUring, Sqe, SqeFlags, SubmissionQ
 mod kernel;
 #[path = "support/needs.rs"]
 mod needs;
+#[macro_use]
+#[path = "support/rings.rs"]
+mod rings;
+
+use rings::wait;
 
 const LIMIT: Duration = Duration::from_secs(60);
 const CANCELED: i32 = -libc::ECANCELED;
@@ -24,33 +29,6 @@ const NONE: SqeFlags = SqeFlags::empty();
 const LINK: SqeFlags = SqeFlags::IO_LINK;
 const HARDLINK: SqeFlags = SqeFlags::IO_HARDLINK;
 const SKIP: SqeFlags = SqeFlags::CQE_SKIP_SUCCESS;
-
-/// Runs a body on a ring of two halves and on a ring for one thread.
-macro_rules! each_ring {
-    (|$cq:ident, $sq:ident| $body:block) => {{
-        println!("on a ring of two halves:");
-        let (mut cq, mut sq) = lio_uring::with_capacity(16).unwrap();
-        let ($cq, $sq) = (&mut cq, &mut sq);
-        $body
-        println!("on a ring for one thread:");
-        let mut ring = IoUring::new(16).unwrap();
-        let ($cq, $sq) = ring.queues();
-        $body
-    }};
-}
-
-/// Submits what is queued and returns its completions, `n` of them.
-#[track_caller]
-fn wait<T: Threads>(
-    cq: &mut CompletionQueue<T>,
-    sq: &mut SubmissionQueue<T>,
-    n: u32,
-) -> Vec<Completion> {
-    let wait = Wait::for_completions(n).timeout(LIMIT);
-    let waited = sq.submit_and_wait_with(&wait).expect("a submission");
-    assert_eq!((waited.timed_out, waited.ready), (false, n));
-    cq.completions().collect()
-}
 
 /// The same, as pairs of user data and result in the order in which they came.
 #[track_caller]

@@ -11,47 +11,20 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::ptr;
-use std::time::Duration;
 
 use lio_uring::kind::Threads;
 use lio_uring::operation::{
     Close, Fallocate, Fsync, FsyncFlags, Ftruncate, Nop, OpCode, Openat, Operation, Read, Statx,
 };
-use lio_uring::{
-    Completion, CompletionQueue, FileSlot, IoUring, Sqe, SqeFlags, SubmissionQueue, Wait,
-};
+use lio_uring::{Completion, CompletionQueue, FileSlot, Sqe, SqeFlags, SubmissionQueue};
 
 #[path = "support/needs.rs"]
 mod needs;
+#[macro_use]
+#[path = "support/rings.rs"]
+mod rings;
 
-const LIMIT: Duration = Duration::from_secs(60);
-
-/// Runs a body on a ring of two halves and on a ring for one thread.
-macro_rules! each_ring {
-    (|$cq:ident, $sq:ident| $body:block) => {{
-        println!("on a ring of two halves:");
-        let (mut cq, mut sq) = lio_uring::with_capacity(16).unwrap();
-        let ($cq, $sq) = (&mut cq, &mut sq);
-        $body
-        println!("on a ring for one thread:");
-        let mut ring = IoUring::new(16).unwrap();
-        let ($cq, $sq) = ring.queues();
-        $body
-    }};
-}
-
-/// Submits what is queued and returns its completions, `n` of them.
-#[track_caller]
-fn wait<T: Threads>(
-    cq: &mut CompletionQueue<T>,
-    sq: &mut SubmissionQueue<T>,
-    n: u32,
-) -> Vec<Completion> {
-    let wait = Wait::for_completions(n).timeout(LIMIT);
-    let waited = sq.submit_and_wait_with(&wait).expect("a submission");
-    assert_eq!((waited.timed_out, waited.ready), (false, n));
-    cq.completions().collect()
-}
+use rings::wait;
 
 /// Runs one operation and returns its completion.
 ///

@@ -10,45 +10,21 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::ptr;
-use std::time::Duration;
 
 use lio_uring::kind::Threads;
 use lio_uring::operation::{Cancel, CancelFlags, Nop, OpCode, Write, WriteFixed, Writev};
-use lio_uring::{Completion, CompletionQueue, IoUring, SqeFlags, SubmissionQueue, Wait};
+use lio_uring::{Completion, CompletionQueue, SqeFlags, SubmissionQueue};
 
 #[path = "support/needs.rs"]
 mod needs;
+#[macro_use]
+#[path = "support/rings.rs"]
+mod rings;
 
-const LIMIT: Duration = Duration::from_secs(60);
+use rings::wait;
+
 const PENDING: u64 = 1;
 const CANCEL: u64 = 2;
-
-/// Runs a body on a ring of two halves and on a ring for one thread.
-macro_rules! each_ring {
-    (|$cq:ident, $sq:ident| $body:block) => {{
-        println!("on a ring of two halves:");
-        let (mut cq, mut sq) = lio_uring::with_capacity(16).unwrap();
-        let ($cq, $sq) = (&mut cq, &mut sq);
-        $body
-        println!("on a ring for one thread:");
-        let mut ring = IoUring::new(16).unwrap();
-        let ($cq, $sq) = ring.queues();
-        $body
-    }};
-}
-
-/// Submits what is queued and returns its completions, `n` of them.
-#[track_caller]
-fn wait<T: Threads>(
-    cq: &mut CompletionQueue<T>,
-    sq: &mut SubmissionQueue<T>,
-    n: u32,
-) -> Vec<Completion> {
-    let wait = Wait::for_completions(n).timeout(LIMIT);
-    let waited = sq.submit_and_wait_with(&wait).expect("a submission");
-    assert_eq!((waited.timed_out, waited.ready), (false, n));
-    cq.completions().collect()
-}
 
 /// Submits what is queued, and fails if it does not wait.
 #[track_caller]
