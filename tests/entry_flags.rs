@@ -7,7 +7,6 @@ use std::io::{self, PipeReader, PipeWriter, Write as _};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::ptr;
-use std::time::Duration;
 
 use lio_uring::kind::Threads;
 use lio_uring::operation::{Close, Nop, OpCode, Operation, ProvideBuffers, Read, Recv, RecvMulti};
@@ -21,9 +20,8 @@ mod needs;
 #[path = "support/rings.rs"]
 mod rings;
 
-use rings::wait;
+use rings::{LIMIT, submit_pending, wait};
 
-const LIMIT: Duration = Duration::from_secs(60);
 const CANCELED: i32 = -libc::ECANCELED;
 const NONE: SqeFlags = SqeFlags::empty();
 const LINK: SqeFlags = SqeFlags::IO_LINK;
@@ -53,13 +51,6 @@ fn wait_for_one<T: Threads>(
     let waited = sq.submit_and_wait_with(&wait).expect("a submission");
     assert!(!waited.timed_out, "no completion");
     cq.try_next().expect("no error").expect("a completion")
-}
-
-/// Submits what is queued, and fails if anything completes.
-#[track_caller]
-fn submit_pending<T: Threads>(cq: &mut CompletionQueue<T>, sq: &mut SubmissionQueue<T>) {
-    sq.submit().expect("a submission");
-    assert_eq!(cq.try_next().expect("no error"), None, "it should wait");
 }
 
 #[track_caller]

@@ -10,8 +10,8 @@ use std::ptr;
 use std::slice;
 
 use lio_uring::kind::Threads;
-use lio_uring::operation::{OpCode, Operation, ProvideBuffers, Read, Recv};
-use lio_uring::{Completion, CompletionQueue, Sqe, SqeFlags, SubmissionQueue};
+use lio_uring::operation::{OpCode, ProvideBuffers, Read, Recv};
+use lio_uring::{Completion, CompletionQueue, SqeFlags, SubmissionQueue};
 
 #[path = "support/needs.rs"]
 mod needs;
@@ -19,29 +19,10 @@ mod needs;
 #[path = "support/rings.rs"]
 mod rings;
 
-use rings::wait;
+use rings::{run, wait};
 
 /// What memory holds that nothing has been read into.
 const UNTOUCHED: u8 = 0xaa;
-
-/// Runs one operation and returns its completion.
-///
-/// # Safety
-///
-/// What the operation asks for, until this returns.
-#[track_caller]
-unsafe fn run<T: Threads>(
-    cq: &mut CompletionQueue<T>,
-    sq: &mut SubmissionQueue<T>,
-    operation: &impl Operation,
-    settings: impl FnOnce(&mut Sqe),
-) -> Completion {
-    // SAFETY: the caller's promise.
-    unsafe { sq.push_with(operation, 7, settings) }.expect("room");
-    let done = wait(cq, sq, 1)[0];
-    assert_eq!(done.user_data(), 7);
-    done
-}
 
 /// Memory that is never freed, so that the kernel may have it for ever.
 #[derive(Clone, Copy)]

@@ -7,62 +7,24 @@ use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::ptr;
-use std::time::Duration;
 
 use lio_uring::kind::Threads;
 use lio_uring::operation::{
     Cancel, CancelFlags, OpCode, Openat, PollAdd, Read, Timeout, TimeoutFlags, Timespec,
 };
-use lio_uring::{CompletionQueue, IoUring, Sqe, SqeFlags, SubmissionQueue, Wait};
+use lio_uring::{Sqe, SqeFlags, SubmissionQueue, Wait};
 
 #[path = "support/needs.rs"]
 mod needs;
+#[macro_use]
+#[path = "support/rings.rs"]
+mod rings;
 
-const LIMIT: Duration = Duration::from_secs(60);
-const CANCEL: u64 = u64::MAX;
+use rings::{CANCEL, LIMIT, results, submit_pending};
+
 /// What memory holds that nothing has been read into.
 const UNTOUCHED: u8 = 0xaa;
 const ECANCELED: i32 = -libc::ECANCELED;
-
-/// Runs a body on a ring of two halves and on a ring for one thread.
-macro_rules! each_ring {
-    (|$cq:ident, $sq:ident| $body:block) => {{
-        println!("on a ring of two halves:");
-        let (mut cq, mut sq) = lio_uring::with_capacity(16).unwrap();
-        let ($cq, $sq) = (&mut cq, &mut sq);
-        $body
-        println!("on a ring for one thread:");
-        let mut ring = IoUring::new(16).unwrap();
-        let ($cq, $sq) = ring.queues();
-        $body
-    }};
-}
-
-/// Submits what is queued and returns the completions, `n` of them: user data and result, in the
-/// order of the user data.
-#[track_caller]
-fn results<T: Threads>(
-    cq: &mut CompletionQueue<T>,
-    sq: &mut SubmissionQueue<T>,
-    n: u32,
-) -> Vec<(u64, i32)> {
-    let wait = Wait::for_completions(n).timeout(LIMIT);
-    let waited = sq.submit_and_wait_with(&wait).expect("a submission");
-    assert_eq!((waited.timed_out, waited.ready), (false, n));
-    let mut results: Vec<_> = cq
-        .completions()
-        .map(|done| (done.user_data(), done.raw_result()))
-        .collect();
-    results.sort_unstable();
-    results
-}
-
-/// Submits what is queued, and fails if it does not wait.
-#[track_caller]
-fn submit_pending<T: Threads>(cq: &mut CompletionQueue<T>, sq: &mut SubmissionQueue<T>) {
-    sq.submit().expect("a submission");
-    assert_eq!(cq.try_next().expect("no error"), None, "it should wait");
-}
 
 /// Pushes a cancellation.
 #[track_caller]

@@ -24,26 +24,7 @@ mod needs;
 #[path = "support/rings.rs"]
 mod rings;
 
-use rings::wait;
-
-/// Runs one operation and returns its completion.
-///
-/// # Safety
-///
-/// What the operation asks for, until this returns.
-#[track_caller]
-unsafe fn run<T: Threads>(
-    cq: &mut CompletionQueue<T>,
-    sq: &mut SubmissionQueue<T>,
-    operation: &impl Operation,
-    settings: impl FnOnce(&mut Sqe),
-) -> Completion {
-    // SAFETY: the caller's promise.
-    unsafe { sq.push_with(operation, 7, settings) }.expect("room");
-    let done = wait(cq, sq, 1)[0];
-    assert_eq!(done.user_data(), 7);
-    done
-}
+use rings::{run, wait};
 
 fn c_path(path: &Path) -> CString {
     CString::new(path.as_os_str().as_bytes()).expect("a path without NUL")

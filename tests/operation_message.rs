@@ -6,13 +6,12 @@ use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
 
 use lio_uring::kind::Threads;
 use lio_uring::operation::{MsgRing, MsgRingFlags, Nop, OpCode};
 use lio_uring::{
     Completion, CompletionFlags, CompletionQueue, IoUring, IoUringParams, Sqe, SqeFlags,
-    SubmissionQueue, Wait,
+    SubmissionQueue,
 };
 
 #[path = "support/needs.rs"]
@@ -21,20 +20,9 @@ mod needs;
 #[path = "support/rings.rs"]
 mod rings;
 
-use rings::wait;
+use rings::{next, wait};
 
-const LIMIT: Duration = Duration::from_secs(60);
 const SENT: u64 = 7;
-
-/// Takes the next completion of those that are due.
-#[track_caller]
-fn next<T: Threads>(cq: &mut CompletionQueue<T>) -> Completion {
-    let waited = cq
-        .wait_with(&Wait::for_completions(1).timeout(LIMIT))
-        .expect("no error");
-    assert!(!waited.timed_out, "no completion");
-    cq.try_next().expect("no error").expect("a completion")
-}
 
 fn message(fd: RawFd, len: u32, data: u64) -> MsgRing {
     MsgRing {

@@ -21,26 +21,7 @@ mod needs;
 #[path = "support/rings.rs"]
 mod rings;
 
-use rings::wait;
-
-/// Runs one operation and returns its result.
-///
-/// # Safety
-///
-/// What the operation asks for, until this returns.
-#[track_caller]
-unsafe fn run<T: Threads>(
-    cq: &mut CompletionQueue<T>,
-    sq: &mut SubmissionQueue<T>,
-    operation: &impl Operation,
-    settings: impl FnOnce(&mut Sqe),
-) -> i32 {
-    // SAFETY: the caller's promise.
-    unsafe { sq.push_with(operation, 7, settings) }.expect("room");
-    let done = wait(cq, sq, 1)[0];
-    assert_eq!(done.user_data(), 7);
-    done.raw_result()
-}
+use rings::{run, wait};
 
 fn fixed(sqe: &mut Sqe) {
     sqe.insert_flags(SqeFlags::FIXED_FILE);
@@ -131,7 +112,7 @@ fn unlinkat<T: Threads>(
         flags,
     };
     // SAFETY: the path is borrowed until the completion has been taken.
-    unsafe { run(cq, sq, &unlinkat, |_| ()) }
+    unsafe { run(cq, sq, &unlinkat, |_| ()) }.raw_result()
 }
 
 #[test]
@@ -195,14 +176,14 @@ fn unlinkat_that_cannot_be_leaves_the_name() {
             flags: 0,
         };
         // SAFETY: the path is valid for ever.
-        let done = unsafe { run(cq, sq, &by_index, fixed) };
+        let done = unsafe { run(cq, sq, &by_index, fixed) }.raw_result();
         assert_eq!(done, -libc::EBADF);
         let nowhere = Unlinkat {
             path: ptr::without_provenance(1),
             ..by_index
         };
         // SAFETY: nothing is mapped there, so the kernel reads nothing.
-        let done = unsafe { run(cq, sq, &nowhere, |_| ()) };
+        let done = unsafe { run(cq, sq, &nowhere, |_| ()) }.raw_result();
         assert_eq!(done, -libc::EFAULT);
         assert!(folder.has("one"));
     });
@@ -244,7 +225,7 @@ fn mkdirat<T: Threads>(
         mode,
     };
     // SAFETY: the path is borrowed until the completion has been taken.
-    unsafe { run(cq, sq, &mkdirat, |_| ()) }
+    unsafe { run(cq, sq, &mkdirat, |_| ()) }.raw_result()
 }
 
 #[test]
@@ -285,7 +266,7 @@ fn mkdirat_that_cannot_be_gives_the_errors_of_the_call() {
             mode: 0o700,
         };
         // SAFETY: the path is valid for ever.
-        let done = unsafe { run(cq, sq, &by_index, fixed) };
+        let done = unsafe { run(cq, sq, &by_index, fixed) }.raw_result();
         assert_eq!(done, -libc::EBADF);
         assert!(!folder.has("new"));
     });
@@ -329,7 +310,7 @@ fn renameat<T: Threads>(
         flags,
     };
     // SAFETY: the paths are borrowed until the completion has been taken.
-    unsafe { run(cq, sq, &renameat, |_| ()) }
+    unsafe { run(cq, sq, &renameat, |_| ()) }.raw_result()
 }
 
 #[test]
@@ -421,7 +402,7 @@ fn renameat_that_cannot_be_gives_the_errors_of_the_call() {
             flags: 0,
         };
         // SAFETY: the paths are valid for ever.
-        let done = unsafe { run(cq, sq, &by_index, fixed) };
+        let done = unsafe { run(cq, sq, &by_index, fixed) }.raw_result();
         assert_eq!(done, -libc::EBADF);
         assert!(folder.has("one") && !folder.has("new"));
     });

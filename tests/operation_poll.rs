@@ -5,67 +5,19 @@
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
 
 use lio_uring::kind::Threads;
 use lio_uring::operation::{Cancel, CancelFlags, Operation, PollAdd, PollRemove, Read};
-use lio_uring::{Completion, CompletionQueue, IoUring, SqeFlags, SubmissionQueue, Wait};
+use lio_uring::{Completion, CompletionQueue, SqeFlags, SubmissionQueue};
 
-const LIMIT: Duration = Duration::from_secs(60);
+#[macro_use]
+#[path = "support/rings.rs"]
+mod rings;
+
+use rings::{run, submit_pending, wait};
+
 const PENDING: u64 = 1;
 const REMOVAL: u64 = 2;
-
-/// Runs a body on a ring of two halves and on a ring for one thread.
-macro_rules! each_ring {
-    (|$cq:ident, $sq:ident| $body:block) => {{
-        println!("on a ring of two halves:");
-        let (mut cq, mut sq) = lio_uring::with_capacity(16).unwrap();
-        let ($cq, $sq) = (&mut cq, &mut sq);
-        $body
-        println!("on a ring for one thread:");
-        let mut ring = IoUring::new(16).unwrap();
-        let ($cq, $sq) = ring.queues();
-        $body
-    }};
-}
-
-/// Submits what is queued and returns its completions, `n` of them.
-#[track_caller]
-fn wait<T: Threads>(
-    cq: &mut CompletionQueue<T>,
-    sq: &mut SubmissionQueue<T>,
-    n: u32,
-) -> Vec<Completion> {
-    let wait = Wait::for_completions(n).timeout(LIMIT);
-    let waited = sq.submit_and_wait_with(&wait).expect("a submission");
-    assert_eq!((waited.timed_out, waited.ready), (false, n));
-    cq.completions().collect()
-}
-
-/// Submits what is queued, and fails if it does not wait.
-#[track_caller]
-fn submit_pending<T: Threads>(cq: &mut CompletionQueue<T>, sq: &mut SubmissionQueue<T>) {
-    sq.submit().expect("a submission");
-    assert_eq!(cq.try_next().expect("no error"), None, "it should wait");
-}
-
-/// Runs one operation and returns its completion.
-///
-/// # Safety
-///
-/// What the operation asks for, until this returns.
-#[track_caller]
-unsafe fn run<T: Threads>(
-    cq: &mut CompletionQueue<T>,
-    sq: &mut SubmissionQueue<T>,
-    operation: &impl Operation,
-) -> Completion {
-    // SAFETY: the caller's promise.
-    unsafe { sq.push(operation, 7) }.expect("room");
-    let done = wait(cq, sq, 1)[0];
-    assert_eq!(done.user_data(), 7);
-    done
-}
 
 fn poll_of(fd: &impl AsRawFd, events: i16) -> PollAdd {
     PollAdd {
@@ -83,7 +35,7 @@ fn poll<T: Threads>(
     events: i16,
 ) -> i32 {
     // SAFETY: the file is borrowed.
-    unsafe { run(cq, sq, &poll_of(fd, events)) }.raw_result()
+    unsafe { run(cq, sq, &poll_of(fd, events), |_| ()) }.raw_result()
 }
 
 /// Pushes a poll and checks that it waits.
@@ -292,18 +244,18 @@ fn poll_remove_of_what_is_not_there_gives_enoent() {
     each_ring!(|cq, sq| {
         let remove = PollRemove { user_data: PENDING };
         // SAFETY: the operation points to nothing.
-        let done = unsafe { run(cq, sq, &remove) };
+        let done = unsafe { run(cq, sq, &remove, |_| ()) };
         assert_eq!(done.raw_result(), -libc::ENOENT, "nothing is there");
         let (reader, mut writer) = io::pipe().unwrap();
         start(cq, sq, &reader, libc::POLLIN);
         let other = PollRemove { user_data: 99 };
         // SAFETY: as above.
-        let done = unsafe { run(cq, sq, &other) };
+        let done = unsafe { run(cq, sq, &other, |_| ()) };
         assert_eq!(done.raw_result(), -libc::ENOENT, "something else is there");
         writer.write_all(b"x").unwrap();
         wait(cq, sq, 1)[0].result().unwrap();
         // SAFETY: as above.
-        let done = unsafe { run(cq, sq, &remove) };
+        let done = unsafe { run(cq, sq, &remove, |_| ()) };
         assert_eq!(done.raw_result(), -libc::ENOENT, "it has completed");
     });
 }
@@ -323,7 +275,7 @@ fn poll_remove_is_for_polls_alone() {
         unsafe { sq.push(&read, PENDING) }.unwrap();
         submit_pending(cq, sq);
         // SAFETY: the operation points to nothing.
-        let done = unsafe { run(cq, sq, &PollRemove { user_data: PENDING }) };
+        let done = unsafe { run(cq, sq, &PollRemove { user_data: PENDING }, |_| ()) };
         assert_eq!(done.raw_result(), -libc::ENOENT);
         writer.write_all(b"x").unwrap();
         assert_eq!(wait(cq, sq, 1)[0].result().unwrap(), 1);

@@ -8,15 +8,12 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::ptr;
 use std::slice;
-use std::time::Duration;
 
 use lio_uring::kind::Threads;
-use lio_uring::operation::{
-    Cancel, CancelFlags, Nop, OpCode, Operation, ProvideBuffers, Recv, RecvMulti,
-};
+use lio_uring::operation::{Nop, OpCode, ProvideBuffers, Recv, RecvMulti};
 use lio_uring::{
     BufferRing, Completion, CompletionFlags, CompletionQueue, IoUring, IoUringParams,
-    RecvSendFlags, Sqe, SqeFlags, SubmissionQueue, Wait,
+    RecvSendFlags, Sqe, SqeFlags, SubmissionQueue,
 };
 
 #[path = "support/kernel.rs"]
@@ -27,65 +24,11 @@ mod needs;
 #[path = "support/rings.rs"]
 mod rings;
 
-use rings::wait;
+use rings::{PENDING, cancel, next, run, submit_pending, wait};
 
-const LIMIT: Duration = Duration::from_secs(60);
-const PENDING: u64 = 1;
-const CANCEL: u64 = 2;
 /// What memory holds that nothing has been received into.
 const UNTOUCHED: u8 = 0xaa;
 const GROUP: u16 = 5;
-
-/// Takes the next completion of those that are due.
-#[track_caller]
-fn next<T: Threads>(cq: &mut CompletionQueue<T>) -> Completion {
-    let waited = cq
-        .wait_with(&Wait::for_completions(1).timeout(LIMIT))
-        .expect("no error");
-    assert!(!waited.timed_out, "no completion");
-    cq.try_next().expect("no error").expect("a completion")
-}
-
-/// Submits what is queued, and fails if it does not wait.
-#[track_caller]
-fn submit_pending<T: Threads>(cq: &mut CompletionQueue<T>, sq: &mut SubmissionQueue<T>) {
-    sq.submit().expect("a submission");
-    assert_eq!(cq.try_next().expect("no error"), None, "it should wait");
-}
-
-/// Cancels the operation that waits and returns its completion.
-#[track_caller]
-fn cancel<T: Threads>(cq: &mut CompletionQueue<T>, sq: &mut SubmissionQueue<T>) -> Completion {
-    let cancel = Cancel {
-        user_data: PENDING,
-        flags: CancelFlags::empty(),
-    };
-    // SAFETY: a cancellation points to nothing.
-    unsafe { sq.push(&cancel, CANCEL) }.expect("room");
-    let mut both = wait(cq, sq, 2);
-    both.sort_by_key(Completion::user_data);
-    assert_eq!(both[1].result().expect("something to cancel"), 0);
-    both[0]
-}
-
-/// Runs one operation and returns its completion.
-///
-/// # Safety
-///
-/// What the operation asks for, until this returns.
-#[track_caller]
-unsafe fn run<T: Threads>(
-    cq: &mut CompletionQueue<T>,
-    sq: &mut SubmissionQueue<T>,
-    operation: &impl Operation,
-    settings: impl FnOnce(&mut Sqe),
-) -> Completion {
-    // SAFETY: the caller's promise.
-    unsafe { sq.push_with(operation, 7, settings) }.expect("room");
-    let done = wait(cq, sq, 1)[0];
-    assert_eq!(done.user_data(), 7);
-    done
-}
 
 fn recv_of(socket: &impl AsRawFd, buffer: &mut [u8], flags: i32) -> Recv {
     Recv {

@@ -11,8 +11,7 @@ use std::ptr;
 
 use lio_uring::kind::Threads;
 use lio_uring::operation::{
-    Accept, AcceptMulti, Bind, Cancel, CancelFlags, Connect, Listen, Nop, OpCode, Operation, Read,
-    Recv, Send, Shutdown, Socket,
+    Accept, AcceptMulti, Bind, Connect, Listen, Nop, OpCode, Read, Recv, Send, Shutdown, Socket,
 };
 use lio_uring::{
     AcceptFlags, Completion, CompletionQueue, FileSlot, Sqe, SqeFlags, SubmissionQueue,
@@ -24,55 +23,12 @@ mod needs;
 #[path = "support/rings.rs"]
 mod rings;
 
-use rings::wait;
+use rings::{PENDING, cancel, run, submit_pending, wait};
 
-const PENDING: u64 = 1;
-const CANCEL: u64 = 2;
 /// What memory holds that nothing has been written to.
 const UNTOUCHED: u8 = 0xaa;
 const ADDRESS_SIZE: libc::socklen_t = 16;
 const _: () = assert!(size_of::<libc::sockaddr_in>() == ADDRESS_SIZE as usize);
-
-/// Submits what is queued, and fails if it does not wait.
-#[track_caller]
-fn submit_pending<T: Threads>(cq: &mut CompletionQueue<T>, sq: &mut SubmissionQueue<T>) {
-    sq.submit().expect("a submission");
-    assert_eq!(cq.try_next().expect("no error"), None, "it should wait");
-}
-
-/// Cancels the operation that waits and returns its completion.
-#[track_caller]
-fn cancel<T: Threads>(cq: &mut CompletionQueue<T>, sq: &mut SubmissionQueue<T>) -> Completion {
-    let cancel = Cancel {
-        user_data: PENDING,
-        flags: CancelFlags::empty(),
-    };
-    // SAFETY: a cancellation points to nothing.
-    unsafe { sq.push(&cancel, CANCEL) }.expect("room");
-    let mut both = wait(cq, sq, 2);
-    both.sort_by_key(Completion::user_data);
-    assert_eq!(both[1].result().expect("something to cancel"), 0);
-    both[0]
-}
-
-/// Runs one operation and returns its completion.
-///
-/// # Safety
-///
-/// What the operation asks for, until this returns.
-#[track_caller]
-unsafe fn run<T: Threads>(
-    cq: &mut CompletionQueue<T>,
-    sq: &mut SubmissionQueue<T>,
-    operation: &impl Operation,
-    settings: impl FnOnce(&mut Sqe),
-) -> Completion {
-    // SAFETY: the caller's promise.
-    unsafe { sq.push_with(operation, 7, settings) }.expect("room");
-    let done = wait(cq, sq, 1)[0];
-    assert_eq!(done.user_data(), 7);
-    done
-}
 
 fn fixed(sqe: &mut Sqe) {
     sqe.insert_flags(SqeFlags::FIXED_FILE);

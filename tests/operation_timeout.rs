@@ -7,14 +7,13 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::ptr;
-use std::time::Duration;
 
 use lio_uring::kind::Threads;
 use lio_uring::operation::{
-    Cancel, CancelFlags, Connect, LinkTimeout, Nop, OpCode, Operation, Read, Timeout, TimeoutFlags,
+    Cancel, CancelFlags, Connect, LinkTimeout, Nop, OpCode, Read, Timeout, TimeoutFlags,
     TimeoutRemove, Timespec,
 };
-use lio_uring::{Completion, CompletionQueue, Sqe, SqeFlags, SubmissionQueue, Wait};
+use lio_uring::{Completion, CompletionQueue, SqeFlags, SubmissionQueue, Wait};
 
 #[path = "support/needs.rs"]
 mod needs;
@@ -22,9 +21,8 @@ mod needs;
 #[path = "support/rings.rs"]
 mod rings;
 
-use rings::wait;
+use rings::{LIMIT, results, run, submit_pending, wait};
 
-const LIMIT: Duration = Duration::from_secs(60);
 const HEAD: u64 = 1;
 const PENDING: u64 = 2;
 const OTHER: u64 = 3;
@@ -41,47 +39,6 @@ static LATE: Timespec = Timespec {
     tv_nsec: 0,
 };
 
-/// The same, as pairs of user data and result in the order of the user data.
-#[track_caller]
-fn results<T: Threads>(
-    cq: &mut CompletionQueue<T>,
-    sq: &mut SubmissionQueue<T>,
-    n: u32,
-) -> Vec<(u64, i32)> {
-    let mut results: Vec<_> = wait(cq, sq, n)
-        .iter()
-        .map(|done| (done.user_data(), done.raw_result()))
-        .collect();
-    results.sort_unstable();
-    results
-}
-
-/// Submits what is queued, and fails if it does not wait.
-#[track_caller]
-fn submit_pending<T: Threads>(cq: &mut CompletionQueue<T>, sq: &mut SubmissionQueue<T>) {
-    sq.submit().expect("a submission");
-    assert_eq!(cq.try_next().expect("no error"), None, "it should wait");
-}
-
-/// Runs one operation and returns its result.
-///
-/// # Safety
-///
-/// What the operation asks for, until this returns.
-#[track_caller]
-unsafe fn run<T: Threads>(
-    cq: &mut CompletionQueue<T>,
-    sq: &mut SubmissionQueue<T>,
-    operation: &impl Operation,
-    settings: impl FnOnce(&mut Sqe),
-) -> i32 {
-    // SAFETY: the caller's promise.
-    unsafe { sq.push_with(operation, OTHER, settings) }.expect("room");
-    let done = wait(cq, sq, 1)[0];
-    assert_eq!(done.user_data(), OTHER);
-    done.raw_result()
-}
-
 /// Runs a timer to its end.
 #[track_caller]
 fn timeout<T: Threads>(
@@ -96,7 +53,7 @@ fn timeout<T: Threads>(
         flags,
     };
     // SAFETY: the time stays until the completion has been taken.
-    unsafe { run(cq, sq, &timeout, |_| ()) }
+    unsafe { run(cq, sq, &timeout, |_| ()) }.raw_result()
 }
 
 /// Pushes a timer.
@@ -407,7 +364,7 @@ fn timeout_that_makes_no_sense_gives_einval() {
             flags: NONE,
         };
         // SAFETY: nothing is mapped there, so the kernel reads nothing.
-        let done = unsafe { run(cq, sq, &nowhere, |_| ()) };
+        let done = unsafe { run(cq, sq, &nowhere, |_| ()) }.raw_result();
         assert_eq!(done, -libc::EFAULT);
     });
 }
@@ -422,7 +379,7 @@ fn timeout_with_its_time_for_an_address_runs_out_or_is_refused() {
         };
         // SAFETY: with this flag nothing is pointed to, and a kernel that does not know it refuses
         // it before it looks.
-        let done = unsafe { run(cq, sq, &operation, |_| ()) };
+        let done = unsafe { run(cq, sq, &operation, |_| ()) }.raw_result();
         // Since Linux 7.1, and no operation came with it.
         assert!([-libc::ETIME, -libc::EINVAL].contains(&done), "{done}");
     });
@@ -447,12 +404,12 @@ fn timeout_remove_has_the_timer_give_ecanceled() {
 fn timeout_remove_of_what_is_not_there_gives_enoent() {
     each_ring!(|cq, sq| {
         // SAFETY: a removal points to nothing.
-        let done = unsafe { run(cq, sq, &REMOVE, |_| ()) };
+        let done = unsafe { run(cq, sq, &REMOVE, |_| ()) }.raw_result();
         assert_eq!(done, -libc::ENOENT, "nothing is there");
         push(sq, PENDING, &SOON, 0, NONE);
         assert_eq!(results(cq, sq, 1), [(PENDING, -libc::ETIME)]);
         // SAFETY: as above.
-        let done = unsafe { run(cq, sq, &REMOVE, |_| ()) };
+        let done = unsafe { run(cq, sq, &REMOVE, |_| ()) }.raw_result();
         assert_eq!(done, -libc::ENOENT, "it has gone off");
         update(sq, PENDING, &SOON, NONE);
         assert_eq!(results(cq, sq, 1), [(OTHER, -libc::ENOENT)]);
@@ -480,7 +437,8 @@ fn timeout_remove_with_flags_that_make_no_sense_gives_einval() {
             };
             let address = ptr::from_ref(&SOON).expose_provenance() as u64;
             // SAFETY: the time is valid for ever.
-            let done = unsafe { run(cq, sq, &operation, |sqe| sqe.set_offset(address)) };
+            let done =
+                unsafe { run(cq, sq, &operation, |sqe| sqe.set_offset(address)) }.raw_result();
             assert_eq!(done, -libc::EINVAL, "{flags:?}");
         }
         remove(cq, sq);
@@ -543,7 +501,7 @@ fn timeout_remove_that_updates_to_no_time_fails_and_leaves_the_timer() {
             flags: TimeoutFlags::UPDATE,
         };
         // SAFETY: nothing is mapped at 8, so the kernel reads nothing.
-        let done = unsafe { run(cq, sq, &nowhere, |sqe| sqe.set_offset(8)) };
+        let done = unsafe { run(cq, sq, &nowhere, |sqe| sqe.set_offset(8)) }.raw_result();
         assert_eq!(done, -libc::EFAULT);
         remove(cq, sq);
     });

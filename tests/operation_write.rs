@@ -12,7 +12,7 @@ use std::os::unix::net::UnixStream;
 use std::ptr;
 
 use lio_uring::kind::Threads;
-use lio_uring::operation::{Cancel, CancelFlags, Nop, OpCode, Write, WriteFixed, Writev};
+use lio_uring::operation::{Nop, OpCode, Write, WriteFixed, Writev};
 use lio_uring::{Completion, CompletionQueue, SqeFlags, SubmissionQueue};
 
 #[path = "support/needs.rs"]
@@ -21,32 +21,7 @@ mod needs;
 #[path = "support/rings.rs"]
 mod rings;
 
-use rings::wait;
-
-const PENDING: u64 = 1;
-const CANCEL: u64 = 2;
-
-/// Submits what is queued, and fails if it does not wait.
-#[track_caller]
-fn submit_pending<T: Threads>(cq: &mut CompletionQueue<T>, sq: &mut SubmissionQueue<T>) {
-    sq.submit().expect("a submission");
-    assert_eq!(cq.try_next().expect("no error"), None, "it should wait");
-}
-
-/// Cancels the operation that waits and returns its completion.
-#[track_caller]
-fn cancel<T: Threads>(cq: &mut CompletionQueue<T>, sq: &mut SubmissionQueue<T>) -> Completion {
-    let cancel = Cancel {
-        user_data: PENDING,
-        flags: CancelFlags::empty(),
-    };
-    // SAFETY: a cancellation points to nothing.
-    unsafe { sq.push(&cancel, CANCEL) }.expect("room");
-    let mut both = wait(cq, sq, 2);
-    both.sort_by_key(Completion::user_data);
-    assert_eq!(both[1].result().expect("something to cancel"), 0);
-    both[0]
-}
+use rings::{PENDING, cancel, submit_pending, wait};
 
 fn len(buffer: &[u8]) -> u32 {
     buffer.len().try_into().expect("a small buffer")

@@ -24,19 +24,12 @@ mod needs;
 #[path = "support/rings.rs"]
 mod rings;
 
-use rings::wait;
+use rings::{submit_pending, wait};
 
 /// What memory holds that nothing has been read into.
 const UNTOUCHED: u8 = 0xaa;
 /// Linux 6.1 remembers where it was in a group below 64 when another ring takes its number.
 const GROUP: u16 = 80;
-
-/// Submits what is queued, and fails if it does not wait.
-#[track_caller]
-fn submit_pending<T: Threads>(cq: &mut CompletionQueue<T>, sq: &mut SubmissionQueue<T>) {
-    sq.submit().expect("a submission");
-    assert_eq!(cq.try_next().expect("no error"), None, "it should wait");
-}
 
 fn file(contents: &[u8]) -> File {
     let file = tempfile::tempfile().expect("a temporary file");
