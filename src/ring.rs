@@ -1,4 +1,4 @@
-//! The ring itself: its life, and the ring for one thread.
+//! The ring itself, and its life.
 
 use std::cell::UnsafeCell;
 use std::io;
@@ -7,13 +7,11 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::completion::{Completion, CompletionQueue, Completions};
-use crate::entry::{Sqe, SqeFlags};
-use crate::error::{QueueFull, SetupError, SubmitError};
+use crate::completion::CompletionQueue;
+use crate::error::SetupError;
 use crate::features::Features;
 use crate::fork::Mark;
-use crate::kind::{AnyThread, Cqe16, CqeSize, OneThread, Sqe64, SqeSize, Threads};
-use crate::operation::Operation;
+use crate::kind::{AnyThread, Cqe16, CqeSize, Sqe64, SqeSize, Threads};
 use crate::params::Mapping;
 use crate::params::{IoUringParams, SetupFlags};
 use crate::register::Clock;
@@ -21,8 +19,10 @@ use crate::submission::SubmissionQueue;
 use crate::sys;
 
 mod handle;
+mod one_thread;
 mod word;
 
+pub use one_thread::IoUring;
 pub(crate) use word::Word;
 
 /// A ring that liburing has set up. Both queues hold it, and the last to go closes it.
@@ -237,71 +237,6 @@ pub fn with_capacity(entries: u32) -> Result<Halves, SetupError> {
     IoUring::with_params(IoUringParams::default().entries(entries))
 }
 
-/// A ring for the thread that makes it, which can do more than one whose halves may part.
-///
-/// It takes the fastest flags that the running kernel accepts: `SINGLE_ISSUER` and `DEFER_TASKRUN`
-/// (Linux 6.1), or `COOP_TASKRUN` (5.19), and it registers its own descriptor with the thread (5.18).
-/// [`builder`](Self::builder) chooses otherwise.
-///
-/// It cannot be sent to another thread:
-///
-/// ```compile_fail,E0277
-/// let ring = lio_uring::IoUring::new(8).unwrap();
-/// std::thread::spawn(move || drop(ring));
-/// ```
-///
-/// nor can its queues, even for a while:
-///
-/// ```compile_fail,E0277
-/// let mut ring = lio_uring::IoUring::new(8).unwrap();
-/// let (_, sq) = ring.queues();
-/// std::thread::scope(|scope| {
-///     scope.spawn(move || sq.submit());
-/// });
-/// ```
-#[derive(Debug)]
-pub struct IoUring<S: SqeSize = Sqe64, C: CqeSize = Cqe16> {
-    sq: SubmissionQueue<OneThread, S>,
-    cq: CompletionQueue<OneThread, C>,
-}
-
-impl IoUring {
-    /// Makes a ring for this thread with the fastest flags that the kernel accepts.
-    ///
-    /// # Errors
-    ///
-    /// [`SetupError`] tells apart why there can be no ring here.
-    pub fn new(entries: u32) -> Result<Self, SetupError> {
-        Self::builder().entries(entries).build()
-    }
-
-    /// Parameters of a ring for this thread; [`build`](IoUringParams::build) makes it.
-    pub fn builder() -> IoUringParams<OneThread> {
-        IoUringParams::one_thread()
-    }
-
-    /// Makes a ring as `params` say and returns its two halves.
-    ///
-    /// They can go to threads of their own, unless the parameters bind the ring to one thread:
-    ///
-    /// ```compile_fail,E0277
-    /// use lio_uring::{IoUring, IoUringParams};
-    ///
-    /// let params = IoUringParams::default().single_issuer();
-    /// let (mut cq, mut sq) = IoUring::with_params(params).unwrap();
-    /// std::thread::spawn(move || sq.submit());
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`SetupError`] tells apart why there can be no ring here.
-    pub fn with_params<T: Threads, S: SqeSize, C: CqeSize>(
-        params: IoUringParams<T, S, C>,
-    ) -> Result<Halves<T, S, C>, SetupError> {
-        params.halves()
-    }
-}
-
 /// Makes the halves of a ring.
 ///
 /// # Safety
@@ -315,164 +250,6 @@ pub(crate) unsafe fn halves<T: Threads, S: SqeSize, C: CqeSize>(ring: Ring) -> H
     // SAFETY: and this its first completion queue.
     let cq = unsafe { CompletionQueue::new(ring) };
     (cq, sq)
-}
-
-impl<S: SqeSize, C: CqeSize> IoUring<S, C> {
-    pub(crate) fn from_halves((cq, sq): Halves<OneThread, S, C>) -> Self {
-        Self { sq, cq }
-    }
-
-    /// Both queues at once, for code that is written for the halves.
-    #[inline]
-    pub fn queues(
-        &mut self,
-    ) -> (
-        &mut CompletionQueue<OneThread, C>,
-        &mut SubmissionQueue<OneThread, S>,
-    ) {
-        (&mut self.cq, &mut self.sq)
-    }
-
-    /// The submission queue, with all that can be pushed, submitted and registered.
-    #[inline]
-    pub fn submission(&mut self) -> &mut SubmissionQueue<OneThread, S> {
-        &mut self.sq
-    }
-
-    /// The completion queue, with all ways to take completions.
-    #[inline]
-    pub fn completion(&mut self) -> &mut CompletionQueue<OneThread, C> {
-        &mut self.cq
-    }
-
-    /// Queues an operation; see [`SubmissionQueue::push`].
-    ///
-    /// # Errors
-    ///
-    /// [`QueueFull`]; nothing was queued.
-    ///
-    /// # Safety
-    ///
-    /// That of [`SubmissionQueue::push`].
-    #[inline]
-    pub unsafe fn push<O: Operation>(
-        &mut self,
-        operation: &O,
-        user_data: u64,
-    ) -> Result<(), QueueFull> {
-        // SAFETY: the caller's promise.
-        unsafe { self.sq.push(operation, user_data) }
-    }
-
-    /// Queues an operation with flags; see [`SubmissionQueue::push_with_flags`].
-    ///
-    /// # Errors
-    ///
-    /// [`QueueFull`]; nothing was queued.
-    ///
-    /// # Safety
-    ///
-    /// That of [`SubmissionQueue::push`].
-    #[inline]
-    pub unsafe fn push_with_flags<O: Operation>(
-        &mut self,
-        operation: &O,
-        user_data: u64,
-        flags: SqeFlags,
-    ) -> Result<(), QueueFull> {
-        // SAFETY: the caller's promise.
-        unsafe { self.sq.push_with_flags(operation, user_data, flags) }
-    }
-
-    /// Queues an operation with further settings; see [`SubmissionQueue::push_with`].
-    ///
-    /// # Errors
-    ///
-    /// [`QueueFull`]; nothing was queued.
-    ///
-    /// # Safety
-    ///
-    /// That of [`SubmissionQueue::push`].
-    #[inline]
-    pub unsafe fn push_with<O: Operation>(
-        &mut self,
-        operation: &O,
-        user_data: u64,
-        settings: impl FnOnce(&mut Sqe),
-    ) -> Result<(), QueueFull> {
-        // SAFETY: the caller's promise.
-        unsafe { self.sq.push_with(operation, user_data, settings) }
-    }
-
-    /// Hands all queued entries to the kernel; see [`SubmissionQueue::submit`].
-    ///
-    /// # Errors
-    ///
-    /// [`SubmitError`]; the entries that were not taken are still queued.
-    #[inline]
-    pub fn submit(&mut self) -> Result<u32, SubmitError> {
-        self.sq.submit()
-    }
-
-    /// Hands all queued entries to the kernel and waits until `n` completions are ready; see
-    /// [`SubmissionQueue::submit_and_wait`].
-    ///
-    /// # Errors
-    ///
-    /// [`SubmitError`]; the entries that were not taken are still queued.
-    #[inline]
-    pub fn submit_and_wait(&mut self, n: u32) -> Result<u32, SubmitError> {
-        self.sq.submit_and_wait(n)
-    }
-
-    /// Takes the next completion, waiting for it; see [`CompletionQueue::next`].
-    ///
-    /// # Errors
-    ///
-    /// Those of [`CompletionQueue::next`].
-    #[inline]
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "the name of the completion queue's method"
-    )]
-    pub fn next(&mut self) -> io::Result<Completion<C::Extra>> {
-        self.cq.next()
-    }
-
-    /// Takes the next completion if there is one; see [`CompletionQueue::try_next`].
-    ///
-    /// # Errors
-    ///
-    /// Those of [`CompletionQueue::next`].
-    #[inline]
-    pub fn try_next(&mut self) -> io::Result<Option<Completion<C::Extra>>> {
-        self.cq.try_next()
-    }
-
-    /// Iterates over the completions that are ready; see [`CompletionQueue::completions`].
-    #[inline]
-    pub fn completions(&mut self) -> Completions<'_, OneThread, C> {
-        self.cq.completions()
-    }
-
-    /// Whether the kernel counts the ring's waits as waits for I/O; see
-    /// [`CompletionQueue::set_iowait`].
-    ///
-    /// Since Linux 6.15. C: `io_uring_set_iowait(3)`.
-    ///
-    /// # Errors
-    ///
-    /// `EOPNOTSUPP` without [`Features::NO_IOWAIT`].
-    pub fn set_iowait(&mut self, counted: bool) -> io::Result<()> {
-        self.sq.set_iowait(counted)?;
-        self.cq.set_iowait(counted)
-    }
-
-    /// The ring's descriptor, to be polled for readiness: it is readable when a completion is
-    /// ready. `None` with [`registered_fd_only`](IoUringParams::registered_fd_only).
-    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
-        self.sq.fd()
-    }
 }
 
 impl<S: SqeSize> AsFd for SubmissionQueue<AnyThread, S> {

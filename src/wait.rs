@@ -265,7 +265,7 @@ impl Waiting<'_> {
             // count, submitting is a call of its own.
             let submits_only = self.wait.return_on_signal && self.to_submit > 0;
             let result = if submits_only {
-                let flags = sys::IORING_ENTER_GETEVENTS | self.wake_up();
+                let flags = sys::IORING_ENTER_GETEVENTS | self.ring.wake_up();
                 self.gate.enter(self.to_submit, 0, flags)
             } else {
                 self.enter(enough, end, least)
@@ -304,24 +304,11 @@ impl Waiting<'_> {
         tail.wrapping_sub(self.start)
     }
 
-    /// The flag that wakes the kernel's thread, if it sleeps and there is something to submit.
-    fn wake_up(&self) -> u32 {
-        let ring = self.ring;
-        let sleeps = ring.flags().contains(SetupFlags::SQPOLL)
-            && ring.sq_head().load(Ordering::Relaxed) != ring.sq_tail().load(Ordering::Relaxed)
-            && ring.sq_flags().load(Ordering::Relaxed) & sys::IORING_SQ_NEED_WAKEUP != 0;
-        if sleeps {
-            sys::IORING_ENTER_SQ_WAKEUP
-        } else {
-            0
-        }
-    }
-
     /// Enters the kernel once, for `enough` completions, for `end` at the most, and for `least`
     /// before a single one is enough.
     fn enter(&self, enough: u32, end: Option<Duration>, least: Option<Duration>) -> i32 {
         let ring = self.ring;
-        let mut flags = sys::IORING_ENTER_GETEVENTS | self.wake_up();
+        let mut flags = sys::IORING_ENTER_GETEVENTS | ring.wake_up();
         // The kernel counts from the head that it finds.
         let taken = ring
             .cq_head()

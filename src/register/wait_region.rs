@@ -246,7 +246,6 @@ impl WaitRegion {
         to_submit: u32,
         n: u32,
         index: u32,
-        flags: u32,
     ) -> Result<Waited, Errno> {
         self.check(ring, index)?;
         let wanted = n.min(ring.cq_entries());
@@ -257,7 +256,7 @@ impl WaitRegion {
             gate.enter_with(
                 to_submit,
                 wanted,
-                flags
+                ring.wake_up()
                     | sys::IORING_ENTER_GETEVENTS
                     | sys::IORING_ENTER_EXT_ARG
                     | sys::IORING_ENTER_EXT_ARG_REG,
@@ -299,7 +298,7 @@ impl<T: Threads, C: CqeSize> CompletionQueue<T, C> {
         index: u32,
     ) -> io::Result<Waited> {
         self.publish_head();
-        Ok(waits.enter(self.ring(), self.gate(), 0, n, index, 0)?)
+        Ok(waits.enter(self.ring(), self.gate(), 0, n, index)?)
     }
 }
 
@@ -326,9 +325,7 @@ impl<T: Threads, S: SqeSize> crate::submission::SubmissionQueue<T, S> {
         waits
             .check(self.ring(), index)
             .map_err(|Errno(errno)| SubmitError::new(errno, self.unsubmitted()))?;
-        self.submit_and(|ring, gate, to_submit, flags| {
-            waits.enter(ring, gate, to_submit, n, index, flags)
-        })
+        self.submit_and(|ring, gate, to_submit| waits.enter(ring, gate, to_submit, n, index))
     }
 }
 

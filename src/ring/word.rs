@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::Ring;
+use crate::params::SetupFlags;
+use crate::sys;
 
 /// A 32-bit word of the memory that a ring shares with the kernel.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +37,19 @@ impl Ring {
         let word = self.raw().cq.kflags;
         // SAFETY: as for the other words.
         (!word.is_null()).then(|| unsafe { Word::new(word) })
+    }
+
+    /// The flag that wakes the kernel's thread, if the ring has one that sleeps and there is
+    /// something to submit. The tail was published before, with a fence in between.
+    pub(crate) fn wake_up(&self) -> u32 {
+        let sleeps = self.flags().contains(SetupFlags::SQPOLL)
+            && self.sq_head().load(Ordering::Relaxed) != self.sq_tail().load(Ordering::Relaxed)
+            && self.sq_flags().load(Ordering::Relaxed) & sys::IORING_SQ_NEED_WAKEUP != 0;
+        if sleeps {
+            sys::IORING_ENTER_SQ_WAKEUP
+        } else {
+            0
+        }
     }
 }
 

@@ -94,65 +94,38 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
 
     /// The same, with the head of the completion queue when the wait began.
     fn wait_from(&mut self, start: u32, wait: &Wait<'_>) -> Result<Waited, SubmitError> {
-        if self.ring.flags().contains(SetupFlags::SQ_REWIND) {
-            // Entries move when a part of them is taken, so submitting is a step of its own.
-            let mut submitted = 0;
-            while self.slots.tail != 0 {
-                submitted += self.submit_rewinding()?;
-            }
-            let waited = wait::wait(&self.ring, self.gate, start, 0, wait)
-                .map_err(|Errno(errno)| SubmitError::new(errno, 0))?;
-            return Ok(Waited {
-                submitted,
-                ..waited
-            });
-        }
-        self.publish();
-        if self.ring.flags().contains(SetupFlags::SQPOLL) {
-            let shown = self.show_to_thread();
-            let waited = wait::wait(&self.ring, self.gate, start, shown, wait);
-            self.slots.head = self.ring_head.load(Ordering::Acquire);
-            return waited.map_err(|Errno(errno)| SubmitError::new(errno, self.unsubmitted()));
-        }
-        let queued = self.slots.tail.wrapping_sub(self.slots.head);
-        let waited = wait::wait(&self.ring, self.gate, start, queued, wait);
-        self.slots.head = self.ring_head.load(Ordering::Relaxed);
-        waited.map_err(|Errno(errno)| SubmitError::new(errno, self.unsubmitted()))
+        self.submit_and(|ring, gate, to_submit| wait::wait(ring, gate, start, to_submit, wait))
     }
 
     /// Shows the kernel all queued entries, on any kind of ring, and has `enter` hand them over: it
-    /// is given the ring, its gate, the number of entries, and flags that belong to the call.
+    /// is given the ring, its gate and the number of entries.
     pub(crate) fn submit_and(
         &mut self,
-        enter: impl FnOnce(&Arc<Ring>, Gate, u32, u32) -> Result<Waited, Errno>,
+        enter: impl FnOnce(&Arc<Ring>, Gate, u32) -> Result<Waited, Errno>,
     ) -> Result<Waited, SubmitError> {
-        if self.ring.flags().contains(SetupFlags::SQ_REWIND) {
+        let flags = self.ring.flags();
+        let mut submitted = 0;
+        let to_submit = if flags.contains(SetupFlags::SQ_REWIND) {
             // Entries move when a part of them is taken, so submitting is a step of its own.
-            let submitted = self.submit_rewinding()?;
-            let waited = enter(&self.ring, self.gate, 0, 0)
-                .map_err(|Errno(errno)| SubmitError::new(errno, self.slots.tail))?;
-            return Ok(Waited {
-                submitted,
-                ..waited
-            });
-        }
-        self.publish();
-        let polled = self.ring.flags().contains(SetupFlags::SQPOLL);
-        let (to_submit, flags) = if polled {
-            let shown = self.show_to_thread();
-            let asleep = self.ring.sq_flags().load(Ordering::Relaxed) & sys::IORING_SQ_NEED_WAKEUP;
-            let wake = if asleep == 0 {
-                0
-            } else {
-                sys::IORING_ENTER_SQ_WAKEUP
-            };
-            (shown, wake)
+            while self.slots.tail != 0 {
+                submitted += self.submit_rewinding()?;
+            }
+            0
         } else {
-            (self.slots.tail.wrapping_sub(self.slots.head), 0)
+            self.publish();
+            if flags.contains(SetupFlags::SQPOLL) {
+                self.show_to_thread()
+            } else {
+                self.slots.tail.wrapping_sub(self.slots.head)
+            }
         };
-        let waited = enter(&self.ring, self.gate, to_submit, flags);
+        let entered = enter(&self.ring, self.gate, to_submit);
+        // A rewinding ring's head and tail, which the kernel ignores, stay 0.
         self.slots.head = self.ring_head.load(Ordering::Acquire);
-        waited.map_err(|Errno(errno)| SubmitError::new(errno, self.unsubmitted()))
+        let mut waited =
+            entered.map_err(|Errno(errno)| SubmitError::new(errno, self.unsubmitted()))?;
+        waited.submitted += submitted;
+        Ok(waited)
     }
 
     /// Waits until the kernel's thread has made room in the queue, on a ring with SQPOLL. Returns
@@ -217,8 +190,9 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
         }
         self.publish();
         let shown = self.show_to_thread();
-        if self.ring.sq_flags().load(Ordering::Relaxed) & sys::IORING_SQ_NEED_WAKEUP != 0 {
-            let result = self.gate.enter(shown, 0, sys::IORING_ENTER_SQ_WAKEUP);
+        let wake_up = self.ring.wake_up();
+        if wake_up != 0 {
+            let result = self.gate.enter(shown, 0, wake_up);
             if result < 0 && result != -libc::EINTR {
                 return Err(SubmitError::new(-result, self.unsubmitted()));
             }
