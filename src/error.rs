@@ -312,6 +312,12 @@ pub enum RegisterCause {
     /// There is one already.
     #[error("there is one registered already; unregister it first")]
     AlreadyRegistered,
+    /// The group of buffers had a ring of buffers before, which this kernel does not forget.
+    #[error(
+        "the group had a ring of buffers before, and this kernel would go on where it was in that; \
+         use another group, or one from 64 on"
+    )]
+    GroupUsedBefore,
     /// There is none.
     #[error("nothing of the kind is registered")]
     NotRegistered,

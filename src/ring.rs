@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::completion::CompletionQueue;
 use crate::error::SetupError;
@@ -35,6 +35,8 @@ pub(crate) struct Ring {
     features: Features,
     /// Whether waits go by the clock that goes on while the system is suspended.
     boottime: AtomicBool,
+    /// Groups of buffers, of the first 64, that had a ring of buffers and were used.
+    pub(crate) used_groups: AtomicU64,
     /// What the queues lie in, if it is memory of the program's.
     _memory: Option<Arc<Mapping>>,
 }
@@ -97,6 +99,7 @@ impl Ring {
             features: Features::from_bits_retain(raw.features),
             owner: Mark::of_this_process(),
             boottime: AtomicBool::new(false),
+            used_groups: AtomicU64::new(0),
             raw: UnsafeCell::new(raw),
             _memory: memory,
         };

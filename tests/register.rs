@@ -28,7 +28,7 @@ use rings::{submit_pending, wait};
 
 /// What memory holds that nothing has been read into.
 const UNTOUCHED: u8 = 0xaa;
-/// Linux 6.1 remembers where it was in a group below 64 when another ring takes its number.
+/// Not below 64, since kernels before Linux 6.10 let such a group have one ring of buffers only.
 const GROUP: u16 = 80;
 
 fn file(contents: &[u8]) -> File {

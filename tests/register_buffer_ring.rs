@@ -11,7 +11,7 @@ use std::os::unix::net::UnixStream;
 use lio_uring::operation::{Recv, RecvMulti, Send};
 use lio_uring::{
     BufferCursor, BufferRing, BufferRingParams, Completion, CompletionFlags, CompletionQueue,
-    IoUring, IoUringParams, RecvSendFlags, RegisterCause, SubmissionQueue, with_capacity,
+    Features, IoUring, IoUringParams, RecvSendFlags, RegisterCause, SubmissionQueue, with_capacity,
 };
 
 const SIZE: usize = 64;
@@ -403,4 +403,51 @@ fn bundle_sends_what_the_group_holds() {
     let mut got = [0; 2 * SIZE];
     std::io::Read::read_exact(&mut &group.there, &mut got).unwrap();
     assert_eq!(got, [[b'a'; SIZE], [b'b'; SIZE]].concat()[..]);
+}
+
+#[test]
+fn a_second_ring_of_a_group_begins_with_its_first_buffer() {
+    for number in [3, 64] {
+        let Some(mut group) = Group::new((5, 19), BufferRingParams::new(4, number)) else {
+            return;
+        };
+        for id in 0..3 {
+            let done = group.pass(b"first");
+            assert_eq!((done.result().unwrap(), done.buffer_id()), (5, Some(id)));
+        }
+        let Group {
+            ring,
+            cq,
+            mut sq,
+            here,
+            there,
+            ..
+        } = group;
+        drop(ring);
+        let ring = sq.register_buffer_ring(4, number);
+        if number < 64 && !sq.features().contains(Features::RECVSEND_BUNDLE) {
+            let error = ring.expect_err("the kernel would go on at the fourth");
+            assert_eq!(error.errno(), libc::EEXIST);
+            assert_eq!(*error.cause(), RegisterCause::GroupUsedBefore);
+            let unused = sq.register_buffer_ring(4, number + 1).unwrap();
+            drop(unused);
+            sq.register_buffer_ring(4, number + 1).unwrap();
+            continue;
+        }
+        let mut second = Group {
+            ring: ring.unwrap(),
+            memory: vec![[0; SIZE]; 4].into_boxed_slice(),
+            cq,
+            sq,
+            here,
+            there,
+        };
+        second.give(2);
+        second.ring.publish();
+        let done = second.pass(b"second");
+        assert_eq!((done.result().unwrap(), done.buffer_id()), (6, Some(2)));
+        assert_eq!(&second.memory[2][..6], b"second");
+        let done = second.receive(RecvSendFlags::empty());
+        assert_eq!(done.raw_result(), -libc::ENOBUFS);
+    }
 }

@@ -12,9 +12,8 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use super::check;
 #[cfg(doc)]
 use crate::completion::CompletionFlags;
-#[cfg(doc)]
-use crate::error::RegisterCause;
-use crate::error::RegisterError;
+use crate::error::{RegisterCause, RegisterError};
+use crate::features::Features;
 use crate::kind::{AnyThread, SqeSize, Threads};
 use crate::ring::Ring;
 use crate::submission::SubmissionQueue;
@@ -91,9 +90,9 @@ impl BufferRingParams {
 /// `ENOBUFS`. It keeps the ring open: operations that take buffers go on after both queues are
 /// dropped, until this is.
 ///
-/// Linux 6.1, and others before 6.9, go on where they were when a group below 64 is registered
-/// anew with the same queue: they take buffers from the wrong places, and the same more than once.
-/// Give each ring of buffers a number of its own there, or one from 64 on.
+/// Kernels before Linux 6.10 may go on where they were when a group below 64 gets a second ring of
+/// buffers, and use buffers that have been given back. So there, a number below 64 serves for one
+/// that was used; the next gets [`RegisterCause::GroupUsedBefore`].
 ///
 /// From [`SubmissionQueue::register_buffer_ring`].
 pub struct BufferRing<T: Threads = AnyThread> {
@@ -197,6 +196,25 @@ fn register(ring: &Ring, params: BufferRingParams) -> Result<NonNull<sys::io_uri
     memory.map(NonNull::cast)
 }
 
+/// How many groups, the lowest, old kernels never forget.
+const REMEMBERED: u16 = 64;
+
+impl Ring {
+    /// Whether the kernel would go on in a ring of buffers where it was in the group's last one.
+    fn remembers_group(&self, group: u16) -> bool {
+        group < REMEMBERED
+            && self.used_groups.load(Ordering::Relaxed) & 1 << group != 0
+            // The kernels with it have the mending, which has no name of its own.
+            && !self.features().contains(Features::RECVSEND_BUNDLE)
+    }
+
+    fn note_used_group(&self, group: u16) {
+        if group < REMEMBERED {
+            self.used_groups.fetch_or(1 << group, Ordering::Relaxed);
+        }
+    }
+}
+
 impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
     /// Registers a group of buffers with room for `entries` of them, a power of two up to 32768.
     ///
@@ -206,6 +224,8 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
     ///
     /// * [`RegisterCause::AlreadyRegistered`] if the group has a ring or classic buffers.
     /// * [`RegisterCause::Refused`] if the number is not a power of two, or the kernel is older.
+    /// * [`RegisterCause::GroupUsedBefore`] before Linux 6.10, for a group below 64 that had a ring of
+    ///   buffers before.
     pub fn register_buffer_ring(
         &mut self,
         entries: u16,
@@ -228,6 +248,13 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
         &mut self,
         params: BufferRingParams,
     ) -> Result<BufferRing<T>, RegisterError> {
+        if self.ring().remembers_group(params.group) {
+            return Err(RegisterError {
+                action: ACTION,
+                errno: libc::EEXIST,
+                cause: RegisterCause::GroupUsedBefore,
+            });
+        }
         let made = if params.entries.is_power_of_two() {
             register(self.ring(), params)
         } else {
@@ -359,6 +386,9 @@ impl<T: Threads> Drop for BufferRing<T> {
         // SAFETY: the ring is set up.
         let result =
             unsafe { sys::io_uring_unregister_buf_ring(self.ring.as_mut_ptr(), self.group.into()) };
+        if self.tail != 0 {
+            self.ring.note_used_group(self.group);
+        }
         // If the group cannot be unregistered, its memory leaks: the kernel may be using it.
         if result == 0 {
             // SAFETY: the mapping was made for this value, with this length, and neither the kernel
