@@ -1,27 +1,42 @@
 //! Which operations the running kernel has.
 
-use std::fmt;
+use std::ffi::c_uint;
 use std::io;
+use std::{fmt, ptr};
 
-use crate::error::SetupError;
-use crate::operation::{OpCode, Operation};
+use crate::error::{SetupCause, SetupError};
+use crate::features::{self, Features};
+use crate::operation::{Needs, OpCode, Operation, release};
 use crate::params::IoUringParams;
+use crate::query::QueryOpcodes;
+use crate::register::RegisterCode;
 use crate::ring::Ring;
 use crate::sys;
+
+mod missing;
+
+pub use missing::{Missing, MissingCause};
 
 /// Which operations the running kernel has, as it says itself.
 ///
 /// A version number would not tell: distributions bring features to old kernels and leave others
 /// out of new ones.
 ///
-/// ```
-/// use lio_uring::{Probe, operation::{OpCode, Read}};
+/// The kernel tells which *codes* it knows. Of a form that came later than its code it says nothing
+/// ([`RecvMulti`](crate::operation::RecvMulti) has the code of [`Recv`](crate::operation::Recv));
+/// what else it has of the release that the form came with, or of a later one, shows that it has the
+/// form too.
 ///
-/// # fn main() -> std::io::Result<()> {
+/// ```
+/// use lio_uring::operation::{OpCode, Recv, RecvMulti};
+/// use lio_uring::{MissingCause, Probe};
+///
+/// # fn main() -> Result<(), lio_uring::SetupError> {
 /// let probe = Probe::new()?;
-/// assert!(probe.supports(OpCode::NOP));
-/// if !probe.has::<Read>() {
-///     println!("before Linux 5.6: use Readv");
+/// assert!(probe.supports(OpCode::NOP) && probe.has::<Recv>());
+/// match probe.check::<RecvMulti>() {
+///     Ok(()) => println!("one entry receives again and again"),
+///     Err(missing) => println!("{missing}"),
 /// }
 /// # Ok(())
 /// # }
@@ -31,7 +46,17 @@ pub struct Probe {
     /// A bit for each code.
     supported: [u64; 4],
     last: u8,
+    features: Features,
+    /// Whether the kernel knows each of [`ASKED`].
+    registrations: [bool; ASKED.len()],
 }
+
+/// Registrations of releases that brought forms, and neither a code nor a feature that shows them
+/// everywhere: Linux 5.10 took over io_uring of 5.15 without the operations on paths.
+const ASKED: [RegisterCode; 2] = [
+    RegisterCode::REGISTER_IOWQ_MAX_WORKERS,
+    RegisterCode::REGISTER_QUERY,
+];
 
 /// The kernel's answer, with room for all codes that there can be.
 #[repr(C)]
@@ -47,11 +72,13 @@ impl Probe {
     ///
     /// # Errors
     ///
-    /// Those of making a ring; `EINVAL` on a kernel that cannot tell.
-    pub fn new() -> io::Result<Self> {
-        let (_cq, mut sq) = crate::IoUring::with_params(IoUringParams::default().entries(2))
-            .map_err(|error: SetupError| io::Error::from(error))?;
-        sq.probe()
+    /// Those of making a ring; [`SetupCause::Unprobed`] on a kernel that cannot tell.
+    pub fn new() -> Result<Self, SetupError> {
+        let (_cq, mut sq) = crate::IoUring::with_params(IoUringParams::default().entries(2))?;
+        sq.probe().map_err(|error| SetupError {
+            errno: error.raw_os_error().unwrap_or(libc::EINVAL),
+            cause: SetupCause::Unprobed,
+        })
     }
 
     pub(crate) fn of(ring: &Ring) -> io::Result<Self> {
@@ -73,6 +100,8 @@ impl Probe {
         Ok(Self {
             supported,
             last: answer.head.last_op,
+            features: ring.features(),
+            registrations: [limits_workers(ring), QueryOpcodes::ask().is_ok()],
         })
     }
 
@@ -83,9 +112,120 @@ impl Probe {
         self.supported[usize::from(code.0) / 64] & 1 << (code.0 % 64) != 0
     }
 
-    /// Whether the kernel has the operation `O`.
+    /// Whether the kernel is known to have the operation `O`: its code, and the form that it is of.
+    ///
+    /// A ring may have to be made in a certain way all the same; see [`Needs::missing_flags`].
     pub fn has<O: Operation>(&self) -> bool {
-        self.supports(O::OPCODE)
+        self.check::<O>().is_ok()
+    }
+
+    /// Whether the kernel is known to have the operation `O`, and if not, what is missing and what
+    /// can be used instead.
+    ///
+    /// # Errors
+    ///
+    /// What is missing. With [`MissingCause::Unknown`] it may be there: only trying tells.
+    pub fn check<O: Operation>(&self) -> Result<(), Missing> {
+        let path = std::any::type_name::<O>().trim_start_matches('&');
+        // What comes with a type in angle brackets is part of neither the path nor the name.
+        let path = path.split('<').next().unwrap_or(path);
+        let name = path.rsplit("::").next().unwrap_or(path);
+        self.check_needs(&O::NEEDS, name)
+    }
+
+    /// Whether the kernel is known to have what an operation needs, and if not, what is missing.
+    ///
+    /// For operations of large entries, and for forms without a type: flags and commands.
+    ///
+    /// ```
+    /// use lio_uring::Probe;
+    /// use lio_uring::operation::{LargeOperation, Needs, Nop128, OpCode};
+    ///
+    /// # fn main() -> Result<(), lio_uring::SetupError> {
+    /// let probe = Probe::new()?;
+    /// println!("entries of two sizes: {:?}", probe.meets(&Nop128::NEEDS));
+    /// println!("sends of several parts: {:?}", probe.meets(&Needs::form(OpCode::SEND, "6.17")));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As of [`check`](Self::check).
+    pub fn meets(&self, needs: &Needs) -> Result<(), Missing> {
+        self.check_needs(needs, needs.opcode().name().unwrap_or("the operation"))
+    }
+
+    fn check_needs(&self, needs: &Needs, name: &'static str) -> Result<(), Missing> {
+        match self.missing(needs) {
+            None => Ok(()),
+            Some(cause) => Err(Missing {
+                name,
+                since: needs.since(),
+                cause,
+                instead: needs.instead(),
+            }),
+        }
+    }
+
+    fn missing(&self, needs: &Needs) -> Option<MissingCause> {
+        if !self.supports(needs.opcode()) {
+            return Some(MissingCause::Operation {
+                code: needs.opcode(),
+            });
+        }
+        let unnamed = needs.features().difference(self.features);
+        if !unnamed.is_empty() {
+            return Some(MissingCause::Features { features: unnamed });
+        }
+        // The features that a form needs show that it is there.
+        if !needs.is_form() || !needs.features().is_empty() {
+            return None;
+        }
+        let wanted = release(needs.since()?);
+        let shown = self.shown();
+        if wanted <= release(shown) {
+            return None;
+        }
+        // What came before the form, or together with it, and is not there.
+        let absent = self.witnesses().any(|(since, there)| {
+            !there && release(since) > release(shown) && release(since) <= wanted
+        });
+        Some(if absent {
+            MissingCause::Release { shown }
+        } else {
+            MissingCause::Unknown { shown }
+        })
+    }
+
+    /// The newest release of Linux of which the kernel's io_uring has something, as text: `"6.0"`.
+    ///
+    /// It is not the version of the kernel: some releases brought nothing that can be asked for.
+    pub fn shown(&self) -> &'static str {
+        let there = self.witnesses().filter(|(_, there)| *there);
+        there
+            .map(|(since, _)| since)
+            .max_by_key(|since| release(since))
+            .unwrap_or("5.6")
+    }
+
+    /// What tells releases apart: when it came, and whether it is there.
+    fn witnesses(&self) -> impl Iterator<Item = (&'static str, bool)> {
+        let codes = OpCode::ALL
+            .iter()
+            .map(|code| (code.since(), self.supports(*code)));
+        let registrations = ASKED.iter().zip(self.registrations);
+        let registrations = registrations.map(|(code, known)| (code.since(), known));
+        let features = features::SINCE.iter();
+        let features =
+            features.map(|(feature, since)| (Some(*since), self.features.contains(*feature)));
+        let all = codes.chain(registrations).chain(features);
+        all.filter_map(|(since, there)| Some((since?, there)))
+    }
+
+    /// The features that the kernel named when the ring was made.
+    pub fn features(&self) -> Features {
+        self.features
     }
 
     /// The highest code that the kernel has, which may be one that this library does not know.
@@ -96,9 +236,21 @@ impl Probe {
 
 impl fmt::Debug for Probe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let codes = (0..=self.last)
-            .map(OpCode)
-            .filter(|code| self.supports(*code));
-        f.debug_set().entries(codes).finish()
+        let codes = (0..=self.last).map(OpCode);
+        let operations: Vec<OpCode> = codes.filter(|code| self.supports(*code)).collect();
+        f.debug_struct("Probe")
+            .field("operations", &operations)
+            .field("features", &self.features)
+            .field("shown", &self.shown())
+            .finish_non_exhaustive()
     }
+}
+
+/// Whether the kernel lets the number of its workers be limited. It is asked with an address that
+/// nothing is at, so that it changes nothing.
+fn limits_workers(ring: &Ring) -> bool {
+    let nowhere: *mut c_uint = ptr::without_provenance_mut(1);
+    // SAFETY: the ring is set up, and the kernel answers `EFAULT` for an address without memory.
+    let result = unsafe { sys::io_uring_register_iowq_max_workers(ring.as_mut_ptr(), nowhere) };
+    result == -libc::EFAULT
 }

@@ -81,10 +81,7 @@ fn filter_is_named(errno: i32) {
         assert!(message.ends_with(&format!("(errno {errno})")), "{message}");
         assert_eq!(io::Error::from(error).raw_os_error(), Some(errno));
     }
-    assert_eq!(
-        Probe::new().expect_err("it cannot be done").raw_os_error(),
-        Some(errno)
-    );
+    assert_eq!(Probe::new().expect_err("it cannot be done").errno(), errno);
 }
 
 /// Sends a NOP through and takes it back.
@@ -292,10 +289,7 @@ fn nothing_can_be_registered(errno: i32, cause: &RegisterCause) {
         sq.probe().expect_err("it cannot be done").raw_os_error(),
         Some(errno)
     );
-    assert_eq!(
-        Probe::new().expect_err("it cannot be done").raw_os_error(),
-        Some(errno)
-    );
+    assert_eq!(Probe::new().expect_err("it cannot be done").errno(), errno);
     round_trip(&mut ring);
 
     // The kernel cannot be asked either which flags it does not know.

@@ -4,7 +4,7 @@ use std::ffi::c_void;
 use std::os::fd::RawFd;
 
 use super::command::{command, side_by_side};
-use super::{OpCode, Operation, Timespec};
+use super::{Needs, OpCode, Operation, Timespec};
 use crate::completion::CompletionFlags;
 use crate::entry::Sqe;
 use crate::sys;
@@ -105,6 +105,7 @@ pub struct CmdSock {
 
 impl Operation for CmdSock {
     const OPCODE: OpCode = OpCode::URING_CMD;
+    const NEEDS: Needs = Needs::form(Self::OPCODE, "6.5");
 
     #[inline]
     fn prepare(&self, sqe: &mut Sqe) {
@@ -154,6 +155,7 @@ pub struct CmdGetsockname {
 
 impl Operation for CmdGetsockname {
     const OPCODE: OpCode = OpCode::URING_CMD;
+    const NEEDS: Needs = Needs::form(Self::OPCODE, "6.19");
 
     #[inline]
     fn prepare(&self, sqe: &mut Sqe) {
