@@ -254,3 +254,96 @@ fn limits_workers(ring: &Ring) -> bool {
     let result = unsafe { sys::io_uring_register_iowq_max_workers(ring.as_mut_ptr(), nowhere) };
     result == -libc::EFAULT
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operation::{RecvMulti, SendBundle, Sendto};
+
+    /// What a kernel of this release says, if nothing was brought to it and nothing left out.
+    fn of(since: &str) -> Probe {
+        let mut probe = Probe {
+            supported: [0; 4],
+            last: 0,
+            features: Features::empty(),
+            registrations: ASKED.map(|code| has(since, code.since())),
+        };
+        for code in OpCode::ALL.iter().filter(|code| has(since, code.since())) {
+            probe.supported[usize::from(code.0) / 64] |= 1 << (code.0 % 64);
+            probe.last = code.0;
+        }
+        let features = features::SINCE.iter();
+        let features = features.filter(|(_, came)| has(since, Some(came)));
+        probe.features = features.map(|(feature, _)| *feature).collect();
+        probe
+    }
+
+    fn has(kernel: &str, came: Option<&str>) -> bool {
+        came.is_some_and(|came| release(came) <= release(kernel))
+    }
+
+    #[test]
+    fn a_form_is_there_with_what_came_when_it_did() {
+        assert!(of("6.0").has::<RecvMulti>() && of("7.0").has::<RecvMulti>());
+        assert_eq!(
+            of("5.19").check::<RecvMulti>().unwrap_err().to_string(),
+            "RecvMulti, which came with Linux 6.0, cannot be relied on: the kernel has nothing in \
+             io_uring that is newer than Linux 5.19; use Recv"
+        );
+    }
+
+    #[test]
+    fn a_code_that_was_left_out_does_not_make_a_kernel_older() {
+        let mut probe = of("6.18");
+        probe.supported[usize::from(OpCode::SEND_ZC.0) / 64] &= !(1 << (OpCode::SEND_ZC.0 % 64));
+        assert!(probe.has::<RecvMulti>());
+    }
+
+    #[test]
+    fn what_nothing_tells_is_unknown() {
+        // Linux 6.2 brought nothing that can be asked for.
+        for kernel in ["6.1", "6.2"] {
+            let missing = of(kernel).check::<Sendto>().unwrap_err();
+            assert_eq!(missing.cause(), MissingCause::Unknown { shown: "6.1" });
+        }
+        let missing = of("6.0").check::<Sendto>().unwrap_err();
+        assert_eq!(missing.cause(), MissingCause::Release { shown: "6.0" });
+        assert!(of("6.3").has::<Sendto>());
+    }
+
+    #[test]
+    fn registrations_show_releases_that_brought_little_else() {
+        let direct = Needs::form(OpCode::OPENAT, "5.15");
+        // What Linux 5.10 took over.
+        let mut probe = of("5.13");
+        assert!(probe.meets(&direct).is_err());
+        probe.registrations[0] = true;
+        assert_eq!((probe.shown(), probe.meets(&direct)), ("5.15", Ok(())));
+        assert_eq!(of("6.18").shown(), "6.18");
+        assert_eq!(of("6.17").shown(), "6.16");
+    }
+
+    #[test]
+    fn a_feature_that_a_form_has_decides_alone() {
+        let mut probe = of("7.0");
+        assert!(probe.has::<SendBundle>());
+        probe.features.remove(Features::RECVSEND_BUNDLE);
+        let missing = probe.check::<SendBundle>().unwrap_err();
+        let features = Features::RECVSEND_BUNDLE;
+        assert_eq!(missing.cause(), MissingCause::Features { features });
+        let mut probe = of("6.9");
+        probe.features.insert(features);
+        assert!(probe.has::<SendBundle>());
+    }
+
+    #[test]
+    fn a_code_that_is_not_there_is_missing_whatever_else_is() {
+        let missing = of("5.5").check::<RecvMulti>().unwrap_err();
+        let code = OpCode::RECV;
+        assert_eq!(missing.cause(), MissingCause::Operation { code });
+        assert_eq!(
+            (missing.since(), missing.instead()),
+            (Some("6.0"), Some("Recv"))
+        );
+    }
+}

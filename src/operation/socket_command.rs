@@ -7,6 +7,7 @@ use super::command::{command, side_by_side};
 use super::{Needs, OpCode, Operation, Timespec};
 use crate::completion::CompletionFlags;
 use crate::entry::Sqe;
+use crate::params::SetupFlags;
 use crate::sys;
 
 /// Which command [`CmdSock`] runs.
@@ -44,6 +45,21 @@ impl SocketOp {
     ///
     /// Since Linux 6.19. C: `SOCKET_URING_OP_GETSOCKNAME`.
     pub const GETSOCKNAME: Self = Self(sys::SOCKET_URING_OP_GETSOCKNAME);
+
+    /// What a [`CmdSock`] with this command needs, for [`Probe::meets`](crate::Probe::meets); `None`
+    /// for a command that this library does not know.
+    pub const fn needs(self) -> Option<Needs> {
+        const LARGE_COMPLETIONS: &[SetupFlags] = &[SetupFlags::CQE32.union(SetupFlags::CQE_MIXED)];
+        Some(match self {
+            Self::SIOCINQ | Self::SIOCOUTQ => CmdSock::NEEDS,
+            Self::GETSOCKOPT | Self::SETSOCKOPT => Needs::form(OpCode::URING_CMD, "6.7"),
+            Self::TX_TIMESTAMP => {
+                Needs::form(OpCode::URING_CMD, "6.17").with_ring(LARGE_COMPLETIONS)
+            }
+            Self::GETSOCKNAME => CmdGetsockname::NEEDS,
+            _ => return None,
+        })
+    }
 }
 
 /// Runs a command of a socket.
