@@ -19,7 +19,8 @@ pub(crate) fn write_operations(out: &mut String) -> fmt::Result {
         writeln!(out, "  {}:", family.name)?;
         let plain = family.operations.iter().filter(|row| !row.needs.is_form());
         for operation in plain {
-            write_operation(out, &probe, operation.name, &operation.needs)?;
+            let name = format!("  {}", operation.name);
+            write_operation(out, &probe, &name, &operation.needs)?;
         }
     }
     write_unknown(out, &probe)?;
@@ -56,7 +57,9 @@ fn operation_columns(out: &mut String) -> fmt::Result {
 fn write_operation(out: &mut String, probe: &Probe, name: &str, needs: &Needs) -> fmt::Result {
     let supported = match probe.meets(needs).map_err(|missing| missing.cause()) {
         Ok(()) => format!("yes{}", on_rings(needs.ring())),
-        Err(MissingCause::Unknown { .. }) => "unknown: only trying tells".to_owned(),
+        Err(MissingCause::Unknown { .. }) => {
+            format!("unknown: only trying tells{}", instead(needs))
+        }
         Err(MissingCause::Operation { .. }) => format!("no{}", instead(needs)),
         Err(cause) => format!("no: {cause}{}", instead(needs)),
     };

@@ -115,7 +115,7 @@ pub struct MsgRingCqeFlags {
 
 impl Operation for MsgRingCqeFlags {
     const OPCODE: OpCode = OpCode::MSG_RING;
-    const NEEDS: Needs = Needs::form(Self::OPCODE, "6.3").or("MsgRing");
+    const NEEDS: Needs = Needs::form(Self::OPCODE, "6.3");
 
     #[inline]
     fn prepare(&self, sqe: &mut Sqe) {

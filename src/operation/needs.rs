@@ -8,7 +8,8 @@ use crate::params::SetupFlags;
 ///
 /// Many operations have a code of their own, which a kernel has or has not. Others are a later
 /// *form* of one, as [`RecvMulti`](super::RecvMulti) is of [`Recv`](super::Recv): an older kernel
-/// knows the code and refuses the form. [`Probe::check`](crate::Probe::check) answers for both.
+/// knows the code, and refuses the form or takes it for the older one.
+/// [`Probe::check`](crate::Probe::check) answers for both.
 ///
 /// ```
 /// use lio_uring::operation::{Needs, OpCode, Operation, RecvMulti};

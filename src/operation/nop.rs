@@ -81,7 +81,7 @@ pub struct NopWith {
 
 impl Operation for NopWith {
     const OPCODE: OpCode = OpCode::NOP;
-    const NEEDS: Needs = Needs::form(Self::OPCODE, "6.10").or("Nop");
+    const NEEDS: Needs = Needs::form(Self::OPCODE, "6.10");
 
     #[inline]
     fn prepare(&self, sqe: &mut Sqe) {
