@@ -28,8 +28,8 @@ pub use missing::{Missing, MissingCause};
 /// form too.
 ///
 /// ```
+/// use lio_uring::Probe;
 /// use lio_uring::operation::{OpCode, Recv, RecvMulti};
-/// use lio_uring::{MissingCause, Probe};
 ///
 /// # fn main() -> Result<(), lio_uring::SetupError> {
 /// let probe = Probe::new()?;
@@ -47,12 +47,12 @@ pub struct Probe {
     supported: [u64; 4],
     last: u8,
     features: Features,
-    /// Whether the kernel knows each of [`ASKED`].
-    registrations: [bool; ASKED.len()],
+    /// The newest release that the kernel has something of.
+    shown: &'static str,
 }
 
-/// Registrations of releases that brought forms, and neither a code nor a feature that shows them
-/// everywhere: Linux 5.10 took over io_uring of 5.15 without the operations on paths.
+/// Registrations of releases that brought neither a code nor a feature that shows them everywhere:
+/// Linux 5.10 took over io_uring of 5.15 without the operations on paths.
 const ASKED: [RegisterCode; 2] = [
     RegisterCode::REGISTER_IOWQ_MAX_WORKERS,
     RegisterCode::REGISTER_QUERY,
@@ -97,12 +97,35 @@ impl Probe {
                 supported[usize::from(operation.op) / 64] |= 1 << (operation.op % 64);
             }
         }
-        Ok(Self {
+        let asked = [limits_workers(ring), QueryOpcodes::ask().is_ok()];
+        Ok(Self::told(
             supported,
-            last: answer.head.last_op,
-            features: ring.features(),
-            registrations: [limits_workers(ring), QueryOpcodes::ask().is_ok()],
-        })
+            answer.head.last_op,
+            ring.features(),
+            asked,
+        ))
+    }
+
+    /// What the kernel has told: the codes, the features, and whether it knows each of [`ASKED`].
+    fn told(supported: [u64; 4], last: u8, features: Features, asked: [bool; ASKED.len()]) -> Self {
+        let mut probe = Self {
+            supported,
+            last,
+            features,
+            // The first that tells which codes it knows.
+            shown: "5.6",
+        };
+        let codes = OpCode::ALL.iter().filter(|code| probe.supports(**code));
+        let codes = codes.filter_map(|code| code.since());
+        let named = features::SINCE.iter();
+        let named = named.filter(|(feature, _)| features.contains(*feature));
+        let asked = ASKED.iter().zip(asked).filter(|(_, known)| *known);
+        let newest = codes
+            .chain(named.map(|(_, since)| *since))
+            .chain(asked.filter_map(|(code, _)| code.since()))
+            .max_by_key(|since| release(since));
+        probe.shown = newest.unwrap_or(probe.shown);
+        probe
     }
 
     /// Whether the kernel has the operation with this code.
@@ -130,7 +153,7 @@ impl Probe {
         // What comes with a type in angle brackets is part of neither the path nor the name.
         let path = path.split('<').next().unwrap_or(path);
         let name = path.rsplit("::").next().unwrap_or(path);
-        self.check_needs(&O::NEEDS, name)
+        self.check_needs(&O::NEEDS, Some(name))
     }
 
     /// Whether the kernel is known to have what an operation needs, and if not, what is missing.
@@ -153,17 +176,16 @@ impl Probe {
     ///
     /// As of [`check`](Self::check).
     pub fn meets(&self, needs: &Needs) -> Result<(), Missing> {
-        self.check_needs(needs, needs.opcode().name().unwrap_or("the operation"))
+        self.check_needs(needs, None)
     }
 
-    fn check_needs(&self, needs: &Needs, name: &'static str) -> Result<(), Missing> {
+    fn check_needs(&self, needs: &Needs, name: Option<&'static str>) -> Result<(), Missing> {
         match self.missing(needs) {
             None => Ok(()),
             Some(cause) => Err(Missing {
                 name,
-                since: needs.since(),
+                needs: *needs,
                 cause,
-                instead: needs.instead(),
             }),
         }
     }
@@ -183,14 +205,13 @@ impl Probe {
             return None;
         }
         let wanted = release(needs.since()?);
-        let shown = self.shown();
-        if wanted <= release(shown) {
+        let shown = release(self.shown);
+        if wanted <= shown {
             return None;
         }
-        // What came before the form, or together with it, and is not there.
-        let absent = self.witnesses().any(|(since, there)| {
-            !there && release(since) > release(shown) && release(since) <= wanted
-        });
+        // Something that came after what the kernel has, and not after the form.
+        let absent = told_apart().any(|since| (shown..=wanted).contains(&since) && since != shown);
+        let shown = self.shown;
         Some(if absent {
             MissingCause::Release { shown }
         } else {
@@ -198,29 +219,11 @@ impl Probe {
         })
     }
 
-    /// The newest release of Linux of which the kernel's io_uring has something, as text: `"6.0"`.
+    /// The newest release of Linux that the kernel's io_uring has something of, as text: `"6.0"`.
     ///
     /// It is not the version of the kernel: some releases brought nothing that can be asked for.
     pub fn shown(&self) -> &'static str {
-        let there = self.witnesses().filter(|(_, there)| *there);
-        there
-            .map(|(since, _)| since)
-            .max_by_key(|since| release(since))
-            .unwrap_or("5.6")
-    }
-
-    /// What tells releases apart: when it came, and whether it is there.
-    fn witnesses(&self) -> impl Iterator<Item = (&'static str, bool)> {
-        let codes = OpCode::ALL
-            .iter()
-            .map(|code| (code.since(), self.supports(*code)));
-        let registrations = ASKED.iter().zip(self.registrations);
-        let registrations = registrations.map(|(code, known)| (code.since(), known));
-        let features = features::SINCE.iter();
-        let features =
-            features.map(|(feature, since)| (Some(*since), self.features.contains(*feature)));
-        let all = codes.chain(registrations).chain(features);
-        all.filter_map(|(since, there)| Some((since?, there)))
+        self.shown
     }
 
     /// The features that the kernel named when the ring was made.
@@ -246,6 +249,14 @@ impl fmt::Debug for Probe {
     }
 }
 
+/// The releases that a kernel shows to have something of, if it has.
+fn told_apart() -> impl Iterator<Item = (u32, u32)> {
+    let codes = OpCode::ALL.iter().filter_map(|code| code.since());
+    let named = features::SINCE.iter().map(|(_, since)| *since);
+    let asked = ASKED.iter().filter_map(|code| code.since());
+    codes.chain(named).chain(asked).map(release)
+}
+
 /// Whether the kernel lets the number of its workers be limited. It is asked with an address that
 /// nothing is at, so that it changes nothing.
 fn limits_workers(ring: &Ring) -> bool {
@@ -258,24 +269,24 @@ fn limits_workers(ring: &Ring) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operation::{RecvMulti, SendBundle, Sendto};
+    use crate::operation::{RecvMulti, SendBundle, SendZc, Sendto};
 
     /// What a kernel of this release says, if nothing was brought to it and nothing left out.
     fn of(since: &str) -> Probe {
-        let mut probe = Probe {
-            supported: [0; 4],
-            last: 0,
-            features: Features::empty(),
-            registrations: ASKED.map(|code| has(since, code.since())),
-        };
-        for code in OpCode::ALL.iter().filter(|code| has(since, code.since())) {
-            probe.supported[usize::from(code.0) / 64] |= 1 << (code.0 % 64);
-            probe.last = code.0;
+        with(since, &[], ASKED.map(|code| has(since, code.since())))
+    }
+
+    /// The same, with some codes left out, and with these answers for [`ASKED`].
+    fn with(since: &str, left_out: &[OpCode], asked: [bool; ASKED.len()]) -> Probe {
+        let mut supported = [0; 4];
+        let codes = OpCode::ALL.iter().filter(|code| has(since, code.since()));
+        for code in codes.filter(|code| !left_out.contains(code)) {
+            supported[usize::from(code.0) / 64] |= 1 << (code.0 % 64);
         }
         let features = features::SINCE.iter();
         let features = features.filter(|(_, came)| has(since, Some(came)));
-        probe.features = features.map(|(feature, _)| *feature).collect();
-        probe
+        let features = features.map(|(feature, _)| *feature).collect();
+        Probe::told(supported, 0, features, asked)
     }
 
     fn has(kernel: &str, came: Option<&str>) -> bool {
@@ -287,16 +298,18 @@ mod tests {
         assert!(of("6.0").has::<RecvMulti>() && of("7.0").has::<RecvMulti>());
         assert_eq!(
             of("5.19").check::<RecvMulti>().unwrap_err().to_string(),
-            "RecvMulti, which came with Linux 6.0, cannot be relied on: the kernel has nothing in \
-             io_uring that is newer than Linux 5.19; use Recv"
+            "RecvMulti needs Linux 6.0: the kernel has nothing in io_uring that is newer than \
+             Linux 5.19; use Recv"
         );
     }
 
     #[test]
-    fn a_code_that_was_left_out_does_not_make_a_kernel_older() {
-        let mut probe = of("6.18");
-        probe.supported[usize::from(OpCode::SEND_ZC.0) / 64] &= !(1 << (OpCode::SEND_ZC.0 % 64));
-        assert!(probe.has::<RecvMulti>());
+    fn something_newer_stands_for_what_was_left_out() {
+        let probe = with("6.0", &[OpCode::SEND_ZC], [true, false]);
+        let missing = probe.check::<RecvMulti>().unwrap_err();
+        assert_eq!(missing.cause(), MissingCause::Release { shown: "5.19" });
+        let probe = with("6.1", &[OpCode::SEND_ZC], [true, false]);
+        assert!(probe.has::<RecvMulti>() && !probe.has::<SendZc>());
     }
 
     #[test]
@@ -315,10 +328,13 @@ mod tests {
     fn registrations_show_releases_that_brought_little_else() {
         let direct = Needs::form(OpCode::OPENAT, "5.15");
         // What Linux 5.10 took over.
-        let mut probe = of("5.13");
-        assert!(probe.meets(&direct).is_err());
-        probe.registrations[0] = true;
+        let probe = with("5.13", &[], [true, false]);
         assert_eq!((probe.shown(), probe.meets(&direct)), ("5.15", Ok(())));
+        assert_eq!(
+            of("5.13").meets(&direct).unwrap_err().to_string(),
+            "this form of OPENAT needs Linux 5.15: the kernel has nothing in io_uring that is \
+             newer than Linux 5.13"
+        );
         assert_eq!(of("6.18").shown(), "6.18");
         assert_eq!(of("6.17").shown(), "6.16");
     }

@@ -289,7 +289,16 @@ fn nothing_can_be_registered(errno: i32, cause: &RegisterCause) {
         sq.probe().expect_err("it cannot be done").raw_os_error(),
         Some(errno)
     );
-    assert_eq!(Probe::new().expect_err("it cannot be done").errno(), errno);
+    let error = Probe::new().expect_err("it cannot be done");
+    assert_eq!(
+        (error.errno(), error.cause()),
+        (errno, &SetupCause::Unprobed)
+    );
+    let message = error.to_string();
+    assert!(
+        message.contains("a filter may stand before io_uring_register"),
+        "{message}"
+    );
     round_trip(&mut ring);
 
     // The kernel cannot be asked either which flags it does not know.

@@ -71,7 +71,7 @@ fn what_is_missing_is_said_for_people() {
     assert_eq!((missing.since(), missing.instead()), (None, None));
     assert_eq!(
         missing.to_string(),
-        "Strange cannot be relied on: the kernel has no OpCode(255)"
+        "Strange cannot be used: the kernel has no OpCode(255)"
     );
     // A reference is the operation that it refers to.
     let referred = Probe::new().unwrap().check::<&&Strange>();
@@ -79,7 +79,7 @@ fn what_is_missing_is_said_for_people() {
     if let Err(missing) = Probe::new().unwrap().check::<RecvMulti>() {
         let said = missing.to_string();
         assert!(
-            said.starts_with("RecvMulti, which came with Linux 6.0, cannot"),
+            said.starts_with("RecvMulti needs Linux 6.0: the kernel has "),
             "{said}"
         );
         assert!(said.ends_with("; use Recv"), "{said}");

@@ -78,7 +78,7 @@ fn accept_multi_direct() {
             addrlen: ptr::null_mut(),
             flags: 0,
         };
-        // SAFETY: as above; the place is free.
+        // SAFETY: no address is asked for, and the listener is open until it has ended.
         unsafe { sq.push(&accept, PENDING) }.unwrap();
         sq.submit().unwrap();
         let done = next(cq);

@@ -1,26 +1,18 @@
 //! What the running kernel lacks for an operation.
 
+use std::error::Error;
+use std::fmt;
+
 use crate::features::Features;
-use crate::operation::OpCode;
+use crate::operation::{Needs, OpCode};
 
 /// What the running kernel lacks for an operation; printed, it says what to use instead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{name}{} cannot be relied on: {cause}{}", came(*.since), use_instead(*.instead))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Missing {
-    pub(super) name: &'static str,
-    pub(super) since: Option<&'static str>,
+    /// The operation's name, if it has a type.
+    pub(super) name: Option<&'static str>,
+    pub(super) needs: Needs,
     pub(super) cause: MissingCause,
-    pub(super) instead: Option<&'static str>,
-}
-
-fn came(since: Option<&str>) -> String {
-    since.map_or(String::new(), |since| {
-        format!(", which came with Linux {since},")
-    })
-}
-
-fn use_instead(instead: Option<&str>) -> String {
-    instead.map_or(String::new(), |instead| format!("; use {instead}"))
 }
 
 impl Missing {
@@ -31,14 +23,34 @@ impl Missing {
 
     /// The first kernel that has the operation, as text: `"6.0"`.
     pub fn since(&self) -> Option<&'static str> {
-        self.since
+        self.needs.since()
     }
 
     /// The name of an operation that does the same with more work.
     pub fn instead(&self) -> Option<&'static str> {
-        self.instead
+        self.needs.instead()
     }
 }
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name {
+            Some(name) => f.write_str(name)?,
+            None if self.needs.is_form() => write!(f, "this form of {}", self.needs.opcode())?,
+            None => write!(f, "{}", self.needs.opcode())?,
+        }
+        match self.since() {
+            Some(since) => write!(f, " needs Linux {since}: {}", self.cause)?,
+            None => write!(f, " cannot be used: {}", self.cause)?,
+        }
+        match self.instead() {
+            Some(instead) => write!(f, "; use {instead}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Error for Missing {}
 
 /// The reasons for which an operation cannot be relied on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,7 +71,7 @@ pub enum MissingCause {
     /// The kernel has the code, and what came with the form, or shortly before it, is not there.
     #[error("the kernel has nothing in io_uring that is newer than Linux {shown}")]
     Release {
-        /// The newest release of which the kernel has something.
+        /// The newest release that the kernel has something of.
         shown: &'static str,
     },
     /// The kernel has the code, and there is nothing that would tell whether it has the form.
@@ -68,7 +80,7 @@ pub enum MissingCause {
          tells"
     )]
     Unknown {
-        /// The newest release of which the kernel has something.
+        /// The newest release that the kernel has something of.
         shown: &'static str,
     },
 }
