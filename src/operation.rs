@@ -168,7 +168,7 @@ pub trait LargeOperation {
 
     /// What it needs of the kernel and of the ring; unless it says more, its code alone.
     ///
-    /// [`Probe::check`](crate::Probe::check) answers by it; pushing does not look at it.
+    /// [`Probe::meets`](crate::Probe::meets) answers by it; pushing does not look at it.
     const NEEDS: Needs = Needs::code(Self::OPCODE);
 
     /// Writes the operation into an entry whose code is set and whose other fields are 0.

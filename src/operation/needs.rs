@@ -89,7 +89,7 @@ impl Needs {
         }
     }
 
-    /// Whether it is a form that an older kernel may refuse although it knows the code.
+    /// Whether it is a form that came later than its code.
     pub const fn is_form(&self) -> bool {
         self.form.is_some()
     }
@@ -104,7 +104,8 @@ impl Needs {
         self.ring
     }
 
-    /// The flags of which a ring made with `flags` lacks one, or `None` if it lacks nothing.
+    /// The first of [`ring`](Self::ring) that a ring made with `flags` has none of; `None` if nothing
+    /// is missing.
     ///
     /// ```
     /// use lio_uring::operation::{Operation, RecvZc};
