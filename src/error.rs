@@ -107,8 +107,8 @@ impl SubmitCause {
 
 /// Why there can be no ring, as far as the system tells, and what to do about it.
 ///
-/// As an [`io::Error`] it keeps its errno and loses the explanation: print it before it is
-/// converted, or return it in a `Box<dyn Error>`.
+/// As an [`io::Error`] it keeps its errno and loses the explanation, for such an error holds the one
+/// or the other: print it before it is converted, or return it in a `Box<dyn Error>`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("could not make an io_uring: {cause} (errno {errno})")]
 pub struct SetupError {
@@ -246,6 +246,12 @@ pub enum SetupCause {
          system calls"
     )]
     Unusable,
+    /// The ring was made, but the kernel did not tell which operations it has.
+    #[error(
+        "it can be made, but not asked which operations the kernel has: Linux before 5.6 cannot \
+         tell, and a filter may stand before io_uring_register"
+    )]
+    Unprobed,
     /// Nothing that this library knows.
     #[error("{}", describe(*.errno))]
     Other {

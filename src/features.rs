@@ -53,3 +53,71 @@ bitflags! {
         const _ = !0;
     }
 }
+
+/// The first kernel that names each feature.
+pub(crate) const SINCE: [(Features, &str); 18] = [
+    (Features::SINGLE_MMAP, "5.4"),
+    (Features::NODROP, "5.5"),
+    (Features::SUBMIT_STABLE, "5.5"),
+    (Features::RW_CUR_POS, "5.6"),
+    (Features::CUR_PERSONALITY, "5.6"),
+    (Features::FAST_POLL, "5.7"),
+    (Features::POLL_32BITS, "5.9"),
+    (Features::SQPOLL_NONFIXED, "5.11"),
+    (Features::EXT_ARG, "5.11"),
+    (Features::NATIVE_WORKERS, "5.12"),
+    (Features::RSRC_TAGS, "5.13"),
+    (Features::CQE_SKIP, "5.17"),
+    (Features::LINKED_FILE, "5.17"),
+    (Features::REG_REG_RING, "6.3"),
+    (Features::RECVSEND_BUNDLE, "6.10"),
+    (Features::MIN_TIMEOUT, "6.12"),
+    (Features::RW_ATTR, "6.14"),
+    (Features::NO_IOWAIT, "6.15"),
+];
+
+impl Features {
+    /// The first kernel that names all of these, as text: `"6.10"`; `None` for none, or for one that
+    /// this library does not know.
+    ///
+    /// For people to read.
+    pub fn since(self) -> Option<&'static str> {
+        if !Self::all_known().contains(self) {
+            return None;
+        }
+        let mut in_order = SINCE.iter().rev();
+        let newest = in_order.find(|(feature, _)| self.intersects(*feature));
+        newest.map(|(_, since)| *since)
+    }
+
+    fn all_known() -> Self {
+        SINCE.iter().map(|(feature, _)| *feature).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operation::release;
+
+    #[test]
+    fn every_feature_has_its_release_and_they_are_in_order() {
+        let named: Features = Features::all()
+            .iter_names()
+            .map(|(_, feature)| feature)
+            .collect();
+        assert_eq!(named, Features::all_known());
+        assert!(SINCE.is_sorted_by_key(|(_, since)| release(since)));
+    }
+
+    #[test]
+    fn several_features_are_as_old_as_the_newest() {
+        assert_eq!(
+            (Features::NODROP | Features::CQE_SKIP).since(),
+            Some("5.17")
+        );
+        assert_eq!(Features::empty().since(), None);
+        let unknown = Features::from_bits_retain(1 << 31);
+        assert_eq!((Features::NODROP | unknown).since(), None);
+    }
+}

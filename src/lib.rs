@@ -133,7 +133,7 @@ pub use crate::{
     features::Features,
     kind::{AnyThread, Cqe16, Cqe32, CqeMixed, OneThread, Sqe64, Sqe128, SqeMixed},
     params::{IoUringParams, RingMemory, SetupFlags},
-    probe::Probe,
+    probe::{Missing, MissingCause, Probe},
     query::{QueryOpcodes, QueryScq, QueryZcrx},
     register::{
         BpfFilter, BufferCursor, BufferPiece, BufferRing, BufferRingParams, Clock, CloneBuffers,

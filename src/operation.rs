@@ -5,31 +5,31 @@
 //! submission queue entry; the value itself may then be dropped. What it *points to* may not: each
 //! operation's page says under *Safety* what must stay valid, and for how long.
 //!
-//! | family | operations |
+//! | family | operations, and the Linux release that each came with |
 //! | --- | --- |
-//! | nothing | [`Nop`], [`NopWith`], [`Nop128`] |
-//! | reading | [`Read`], [`Readv`], [`Readv2`], [`ReadFixed`], [`ReadvFixed`], [`ReadMulti`] |
-//! | writing | [`Write`], [`Writev`], [`Writev2`], [`WriteFixed`], [`WritevFixed`] |
-//! | opening | [`Openat`], [`OpenatDirect`], [`Openat2`], [`Openat2Direct`], [`Close`] |
-//! | files | [`Fsync`], [`SyncFileRange`], [`Fallocate`], [`Ftruncate`], [`Statx`], [`Fadvise`], [`Fadvise64`] |
-//! | registered files | [`FilesUpdate`], [`FixedFdInstall`], [`CloseFixed`] |
-//! | paths | [`Unlinkat`], [`Mkdirat`], [`Renameat`], [`Linkat`], [`Symlinkat`] |
-//! | extended attributes | [`Getxattr`], [`Setxattr`], [`Fgetxattr`], [`Fsetxattr`] |
-//! | pipes | [`Pipe`], [`PipeDirect`], [`Splice`], [`Tee`] |
-//! | sockets | [`Socket`], [`SocketDirect`], [`Bind`], [`Listen`], [`CmdSock`], [`CmdGetsockname`] |
-//! | accepting | [`Accept`], [`AcceptDirect`], [`AcceptMulti`], [`AcceptMultiDirect`] |
-//! | connecting | [`Connect`], [`Shutdown`] |
-//! | sending | [`Send`], [`Sendto`], [`SendBundle`], [`SendZc`], [`SendZcFixed`] |
-//! | sending messages | [`Sendmsg`], [`SendmsgZc`], [`SendmsgZcFixed`] |
-//! | receiving | [`Recv`], [`RecvMulti`], [`RecvZc`] |
-//! | receiving messages | [`Recvmsg`], [`RecvmsgMulti`] |
-//! | buffers to pick from | [`ProvideBuffers`], [`RemoveBuffers`] |
-//! | readiness | [`PollAdd`], [`PollMulti`], [`PollUpdate`], [`PollRemove`], [`EpollCtl`], [`EpollWait`] |
-//! | time | [`Timeout`], [`TimeoutUpdate`], [`TimeoutRemove`], [`LinkTimeout`] |
-//! | threads and processes | [`FutexWait`], [`FutexWaitv`], [`FutexWake`], [`Waitid`] |
-//! | memory | [`Madvise`], [`Madvise64`] |
-//! | control | [`Cancel`], [`CancelFd`], [`MsgRing`], [`MsgRingCqeFlags`], [`MsgRingFd`] |
-//! | commands of drivers | [`UringCmd`], [`UringCmdLarge`], [`UringCmd128`], [`CmdDiscard`] |
+//! | nothing | [`Nop`] 5.1, [`NopWith`] 6.10, [`Nop128`] 6.19 |
+//! | reading | [`Read`] 5.6, [`Readv`] 5.1, [`Readv2`] 5.1, [`ReadFixed`] 5.1, [`ReadvFixed`] 6.15, [`ReadMulti`] 6.7 |
+//! | writing | [`Write`] 5.6, [`Writev`] 5.1, [`Writev2`] 5.1, [`WriteFixed`] 5.1, [`WritevFixed`] 6.15 |
+//! | opening | [`Openat`] 5.6, [`OpenatDirect`] 5.15, [`Openat2`] 5.6, [`Openat2Direct`] 5.15, [`Close`] 5.6 |
+//! | files | [`Fsync`] 5.1, [`SyncFileRange`] 5.2, [`Fallocate`] 5.6, [`Ftruncate`] 6.9, [`Statx`] 5.6, [`Fadvise`] 5.6, [`Fadvise64`] 6.11 |
+//! | registered files | [`FilesUpdate`] 5.6, [`FixedFdInstall`] 6.8, [`CloseFixed`] 5.15 |
+//! | paths | [`Unlinkat`] 5.11, [`Mkdirat`] 5.15, [`Renameat`] 5.11, [`Linkat`] 5.15, [`Symlinkat`] 5.15 |
+//! | extended attributes | [`Getxattr`] 5.19, [`Setxattr`] 5.19, [`Fgetxattr`] 5.19, [`Fsetxattr`] 5.19 |
+//! | pipes | [`Pipe`] 6.16, [`PipeDirect`] 6.16, [`Splice`] 5.7, [`Tee`] 5.8 |
+//! | sockets | [`Socket`] 5.19, [`SocketDirect`] 5.19, [`Bind`] 6.11, [`Listen`] 6.11, [`CmdSock`] 6.5, [`CmdGetsockname`] 6.19 |
+//! | accepting | [`Accept`] 5.5, [`AcceptDirect`] 5.15, [`AcceptMulti`] 5.19, [`AcceptMultiDirect`] 5.19 |
+//! | connecting | [`Connect`] 5.5, [`Shutdown`] 5.11 |
+//! | sending | [`Send`] 5.6, [`Sendto`] 6.2, [`SendBundle`] 6.10, [`SendZc`] 6.0, [`SendZcFixed`] 6.0 |
+//! | sending messages | [`Sendmsg`] 5.3, [`SendmsgZc`] 6.1, [`SendmsgZcFixed`] 6.15 |
+//! | receiving | [`Recv`] 5.6, [`RecvMulti`] 6.0, [`RecvZc`] 6.15 |
+//! | receiving messages | [`Recvmsg`] 5.3, [`RecvmsgMulti`] 6.0 |
+//! | buffers to pick from | [`ProvideBuffers`] 5.7, [`RemoveBuffers`] 5.7 |
+//! | readiness | [`PollAdd`] 5.1, [`PollMulti`] 5.13, [`PollUpdate`] 5.13, [`PollRemove`] 5.1, [`EpollCtl`] 5.6, [`EpollWait`] 6.15 |
+//! | time | [`Timeout`] 5.4, [`TimeoutUpdate`] 5.11, [`TimeoutRemove`] 5.5, [`LinkTimeout`] 5.5 |
+//! | threads and processes | [`FutexWait`] 6.7, [`FutexWaitv`] 6.7, [`FutexWake`] 6.7, [`Waitid`] 6.7 |
+//! | memory | [`Madvise`] 5.6, [`Madvise64`] 6.11 |
+//! | control | [`Cancel`] 5.5, [`CancelFd`] 5.19, [`MsgRing`] 5.18, [`MsgRingCqeFlags`] 6.3, [`MsgRingFd`] 6.0 |
+//! | commands of drivers | [`UringCmd`] 5.19, [`UringCmdLarge`] 5.19, [`UringCmd128`] 6.19, [`CmdDiscard`] 6.12 |
 //!
 //! # What all operations share
 //!
@@ -37,7 +37,8 @@
 //! * Any operation can complete with `EINVAL` on a kernel that is older than the version its page
 //!   names, and with `ECANCELED` when it was cancelled, an earlier part of its chain failed, or the
 //!   thread that submitted it ended.
-//!   [`Probe`](crate::Probe) tells beforehand what the kernel knows.
+//!   [`Probe`](crate::Probe) tells beforehand what the kernel knows, and [`Operation::NEEDS`] what
+//!   an operation needs.
 //! * A ring with IOPOLL takes reads and writes of files and little else: other operations complete
 //!   with `EINVAL` there.
 //! * A descriptor field takes an index into the registered files instead, when the entry is pushed
@@ -82,6 +83,7 @@ mod file_table;
 mod futex;
 mod memory;
 mod message;
+mod needs;
 mod nop;
 mod opcode;
 mod open;
@@ -113,6 +115,8 @@ pub use file_table::{CloseFixed, FilesUpdate, FixedFdInstall, FixedFdInstallFlag
 pub use futex::{FUTEX2_PRIVATE, FUTEX2_SIZE_U32, FutexWait, FutexWaiter, FutexWaitv, FutexWake};
 pub use memory::{Madvise, Madvise64};
 pub use message::{MsgRing, MsgRingCqeFlags, MsgRingFd, MsgRingFlags};
+pub use needs::Needs;
+pub(crate) use needs::release;
 pub use nop::{Nop, Nop128, NopFlags, NopWith};
 pub use opcode::OpCode;
 pub use open::{Close, OpenHow, Openat, Openat2, Openat2Direct, OpenatDirect};
@@ -143,6 +147,11 @@ pub trait Operation {
     /// The code that the entry carries.
     const OPCODE: OpCode;
 
+    /// What it needs of the kernel and of the ring; unless it says more, its code alone.
+    ///
+    /// [`Probe::check`](crate::Probe::check) answers by it; pushing does not look at it.
+    const NEEDS: Needs = Needs::code(Self::OPCODE);
+
     /// Writes the operation into an entry whose code is set and whose other fields are 0.
     ///
     /// It leaves the code and the user data alone.
@@ -157,12 +166,18 @@ pub trait LargeOperation {
     /// The code that the entry carries.
     const OPCODE: OpCode;
 
+    /// What it needs of the kernel and of the ring; unless it says more, its code alone.
+    ///
+    /// [`Probe::meets`](crate::Probe::meets) answers by it; pushing does not look at it.
+    const NEEDS: Needs = Needs::code(Self::OPCODE);
+
     /// Writes the operation into an entry whose code is set and whose other fields are 0.
     fn prepare(&self, sqe: &mut LargeSqe);
 }
 
 impl<O: Operation> Operation for &O {
     const OPCODE: OpCode = O::OPCODE;
+    const NEEDS: Needs = O::NEEDS;
 
     #[inline]
     fn prepare(&self, sqe: &mut Sqe) {

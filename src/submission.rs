@@ -15,6 +15,7 @@ use crate::kind::{AnyThread, HasLargeSqe, Sqe64, SqeSize, Threads};
 use crate::operation::{LargeOperation, Operation};
 use crate::params::SetupFlags;
 use crate::ring::{Ring, Word};
+use crate::sys;
 
 mod batch;
 mod slots;
@@ -400,6 +401,15 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
     #[inline]
     pub fn dropped(&self) -> u32 {
         self.ring.sq_dropped().load(Ordering::Relaxed)
+    }
+
+    /// Whether the kernel's thread of a ring with [`sqpoll`](crate::IoUringParams::sqpoll) sleeps:
+    /// the next submission will enter the kernel to wake it. Always false without `sqpoll`.
+    ///
+    /// C: `IORING_SQ_NEED_WAKEUP`.
+    #[inline]
+    pub fn needs_wakeup(&self) -> bool {
+        self.ring.sq_flags().load(Ordering::Relaxed) & sys::IORING_SQ_NEED_WAKEUP != 0
     }
 
     /// What the kernel said of itself when the ring was made.

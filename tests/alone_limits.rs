@@ -108,7 +108,7 @@ fn descriptors_exhausted_names_the_limit() {
             );
             assert_eq!(io::Error::from(error).raw_os_error(), Some(libc::EMFILE));
         }
-        assert_eq!(Probe::new().unwrap_err().raw_os_error(), Some(libc::EMFILE));
+        assert_eq!(Probe::new().unwrap_err().errno(), libc::EMFILE);
 
         // The failed attempts have not kept a descriptor, and one is enough.
         files.pop();

@@ -81,10 +81,7 @@ fn filter_is_named(errno: i32) {
         assert!(message.ends_with(&format!("(errno {errno})")), "{message}");
         assert_eq!(io::Error::from(error).raw_os_error(), Some(errno));
     }
-    assert_eq!(
-        Probe::new().expect_err("it cannot be done").raw_os_error(),
-        Some(errno)
-    );
+    assert_eq!(Probe::new().expect_err("it cannot be done").errno(), errno);
 }
 
 /// Sends a NOP through and takes it back.
@@ -292,9 +289,15 @@ fn nothing_can_be_registered(errno: i32, cause: &RegisterCause) {
         sq.probe().expect_err("it cannot be done").raw_os_error(),
         Some(errno)
     );
+    let error = Probe::new().expect_err("it cannot be done");
     assert_eq!(
-        Probe::new().expect_err("it cannot be done").raw_os_error(),
-        Some(errno)
+        (error.errno(), error.cause()),
+        (errno, &SetupCause::Unprobed)
+    );
+    let message = error.to_string();
+    assert!(
+        message.contains("a filter may stand before io_uring_register"),
+        "{message}"
     );
     round_trip(&mut ring);
 

@@ -150,8 +150,8 @@ fn is_unavailable(cause: &SetupCause) {
         assert_eq!(io::Error::from(error).raw_os_error(), Some(libc::EPERM));
     }
     assert_eq!(
-        Probe::new().expect_err("it cannot be done").raw_os_error(),
-        Some(libc::EPERM)
+        Probe::new().expect_err("it cannot be done").errno(),
+        libc::EPERM
     );
 }
 

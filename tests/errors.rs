@@ -257,6 +257,7 @@ fn causes_that_can_be_mended_say_how() {
         ),
         (SetupCause::ThreadLimit.to_string(), "do without `sqpoll`"),
         (SetupCause::RegisteredRingLimit.to_string(), "drop one"),
+        (SetupCause::Unprobed.to_string(), "Linux before 5.6"),
         (
             SubmitCause::CompletionQueueBusy.to_string(),
             "take completions, then submit again",

@@ -1,12 +1,18 @@
 //! Reads the operations' source as text and checks that each is documented in the same way: an
-//! effect, a result, a version, the name that C programmers look for.
+//! effect, a result, a version, the name that C programmers look for. And that it is in every list.
 
 #![cfg(target_os = "linux")]
 
 use std::fs;
 use std::path::Path;
 
+use lio_uring::Features;
 use lio_uring::operation::OpCode;
+
+#[path = "../examples/doctor/families.rs"]
+mod families;
+
+use families::FAMILIES;
 
 /// The headings that an operation's documentation may have, in the order in which they come.
 const HEADINGS: [&str; 6] = [
@@ -101,6 +107,12 @@ fn version(text: &str) -> (u32, u32) {
         .unwrap_or_else(|| panic!("`{text}` is not a version such as 5.6"))
 }
 
+/// The version that an operation's page names.
+fn documented_since(operation: &Source) -> &str {
+    let last = operation.docs.last().map_or("", String::as_str);
+    last_line(last).map_or("", |(since, _)| since)
+}
+
 /// The version and the C function of a last line, if it is one. An operation that liburing has no
 /// function for has its code there.
 fn last_line(line: &str) -> Option<(&str, &str)> {
@@ -192,6 +204,44 @@ fn the_last_line_names_the_version_and_the_c_function() {
 }
 
 #[test]
+fn what_an_operation_needs_came_when_its_page_says() {
+    let operations = operations();
+    for row in FAMILIES.iter().flat_map(|family| family.operations) {
+        let operation = operations
+            .iter()
+            .find(|operation| operation.name == row.name)
+            .unwrap_or_else(|| panic!("{} is not an operation", row.name));
+        assert_eq!(
+            row.needs.since(),
+            Some(documented_since(operation)),
+            "{}: NEEDS and the documentation do not agree",
+            operation.place
+        );
+        assert_eq!(
+            row.needs.opcode().name(),
+            Some(operation.opcode.as_str()),
+            "{}",
+            operation.place
+        );
+        // Otherwise the kernel's answer for the code is the answer.
+        assert!(
+            !row.needs.is_form() || row.needs.since() != row.needs.opcode().since(),
+            "{}: a form as old as its code needs the code alone",
+            operation.place
+        );
+        if let Some(instead) = row.needs.instead() {
+            let older = operations.iter().find(|other| other.name == instead);
+            let older = older.unwrap_or_else(|| panic!("{}: no {instead}", operation.place));
+            assert!(
+                version(documented_since(older)) < version(documented_since(operation)),
+                "{}: {instead} is not older",
+                operation.place
+            );
+        }
+    }
+}
+
+#[test]
 fn the_first_operation_of_a_code_is_as_old_as_the_code() {
     for code in OpCode::ALL {
         let oldest = operations()
@@ -209,29 +259,84 @@ fn the_first_operation_of_a_code_is_as_old_as_the_code() {
     }
 }
 
-#[test]
-fn the_table_has_every_operation_and_nothing_else() {
-    let module = read(&folder().join("operation.rs"));
-    let table: Vec<&str> = module
+/// The families of the table in `src/operation.rs`, and the operations of each with the version
+/// behind it.
+fn table(module: &str) -> Vec<(&str, Vec<(&str, &str)>)> {
+    let rows = module
         .lines()
-        .filter(|line| line.starts_with("//! |"))
-        .collect();
+        .filter_map(|line| line.strip_prefix("//! | "));
+    let rows = rows.filter(|row| row.contains("[`"));
+    rows.map(|row| {
+        let (family, cells) = row.split_once(" | ").expect("two columns");
+        let cells = cells.strip_suffix(" |").expect("the row is closed");
+        let operations = cells.split(", ").map(|cell| {
+            cell.strip_prefix("[`")
+                .and_then(|cell| cell.split_once("`] "))
+                .unwrap_or_else(|| panic!("`{cell}` is not like [`Read`] 5.6"))
+        });
+        (family, operations.collect())
+    })
+    .collect()
+}
+
+#[test]
+fn the_table_has_every_operation_with_its_version_and_nothing_else() {
+    let module = read(&folder().join("operation.rs"));
+    let table = table(&module);
     let operations = operations();
     for operation in &operations {
-        let link = format!("[`{}`]", operation.name);
-        assert!(
-            table.iter().any(|row| row.contains(&link)),
-            "{}: {link} is missing in the table of src/operation.rs",
-            operation.place
+        let wanted = (operation.name.as_str(), documented_since(operation));
+        let found = table.iter().flat_map(|(_, row)| row);
+        assert_eq!(
+            found.filter(|cell| **cell == wanted).count(),
+            1,
+            "{}: [`{}`] {} must stand once in the table of src/operation.rs",
+            operation.place,
+            wanted.0,
+            wanted.1
         );
     }
-    for name in table.iter().flat_map(|row| row.split("[`").skip(1)) {
-        let name = name.split('`').next().unwrap_or_default();
+    for (name, _) in table.iter().flat_map(|(_, row)| row) {
         assert!(
-            operations.iter().any(|operation| operation.name == name),
+            operations.iter().any(|operation| operation.name == *name),
             "{name} stands in the table of src/operation.rs, but no file of src/operation has \
              `impl Operation for {name} {{`"
         );
+    }
+}
+
+#[test]
+fn doctor_lists_the_operations_of_the_table() {
+    let module = read(&folder().join("operation.rs"));
+    let table = table(&module);
+    let documented = table.iter().map(|(family, row)| {
+        (
+            *family,
+            row.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+        )
+    });
+    let listed = FAMILIES.iter().map(|family| {
+        let names = family.operations.iter().map(|row| row.name);
+        (family.name, names.collect::<Vec<_>>())
+    });
+    assert!(
+        documented.eq(listed),
+        "examples/doctor/families.rs and the table of src/operation.rs must be the same"
+    );
+}
+
+#[test]
+fn features_came_when_their_documentation_says() {
+    let source = read(&folder().join("features.rs"));
+    for (name, feature) in Features::all().iter_names() {
+        let (before, _) = source
+            .split_once(&format!("const {name} = "))
+            .unwrap_or_else(|| panic!("no const {name} in src/features.rs"));
+        let documented = before
+            .trim_end()
+            .rsplit_once("Since Linux ")
+            .and_then(|(_, since)| since.strip_suffix('.'));
+        assert_eq!(feature.since(), documented, "{name}");
     }
 }
 

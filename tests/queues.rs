@@ -456,6 +456,24 @@ fn sqpoll_runs_everything_and_wakes_up() {
 }
 
 #[test]
+fn sleeping_thread_says_so_until_a_submission_wakes_it() {
+    let params = IoUringParams::default().entries(8).sqpoll(1);
+    let (mut cq, mut sq) = IoUring::with_params(params).unwrap();
+    for round in 0..20 {
+        let began = std::time::Instant::now();
+        while !sq.needs_wakeup() {
+            assert!(began.elapsed().as_secs() < 60, "it does not fall asleep");
+            std::thread::yield_now();
+        }
+        push(&mut sq, round).unwrap();
+        sq.submit().unwrap();
+        assert_eq!(cq.next().unwrap().user_data(), round);
+    }
+    let (_cq, sq) = lio_uring::with_capacity(8).unwrap();
+    assert!(!sq.needs_wakeup(), "there is no thread");
+}
+
+#[test]
 fn rewinding_ring_runs_each_once_after_short_submissions() {
     let params = IoUringParams::default().entries(8).sq_rewind();
     let made = IoUring::with_params(params);

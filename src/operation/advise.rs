@@ -4,7 +4,7 @@ use std::ffi::c_void;
 use std::os::fd::RawFd;
 use std::ptr;
 
-use super::{OpCode, Operation};
+use super::{Needs, OpCode, Operation};
 use crate::entry::Sqe;
 
 /// Announces how a range of a file will be read.
@@ -81,6 +81,7 @@ pub struct Fadvise64 {
 
 impl Operation for Fadvise64 {
     const OPCODE: OpCode = OpCode::FADVISE;
+    const NEEDS: Needs = Needs::form(Self::OPCODE, "6.11").or("Fadvise");
 
     #[inline]
     fn prepare(&self, sqe: &mut Sqe) {

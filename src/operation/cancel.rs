@@ -6,7 +6,7 @@ use std::ptr;
 
 use bitflags::bitflags;
 
-use super::{OpCode, Operation};
+use super::{Needs, OpCode, Operation};
 use crate::entry::Sqe;
 use crate::sys;
 
@@ -134,6 +134,7 @@ pub struct CancelFd {
 
 impl Operation for CancelFd {
     const OPCODE: OpCode = OpCode::ASYNC_CANCEL;
+    const NEEDS: Needs = Needs::form(Self::OPCODE, "5.19").or("Cancel");
 
     #[inline]
     fn prepare(&self, sqe: &mut Sqe) {

@@ -4,8 +4,9 @@ use std::os::fd::RawFd;
 
 use bitflags::bitflags;
 
-use super::{LargeOperation, OpCode, Operation};
+use super::{LargeOperation, Needs, OpCode, Operation};
 use crate::entry::{LargeSqe, Sqe};
+use crate::params::SetupFlags;
 use crate::sys;
 
 bitflags! {
@@ -138,6 +139,7 @@ pub struct UringCmdLarge {
 
 impl LargeOperation for UringCmdLarge {
     const OPCODE: OpCode = OpCode::URING_CMD;
+    const NEEDS: Needs = Needs::code(Self::OPCODE).with_ring(&[SetupFlags::SQE128]);
 
     #[inline]
     fn prepare(&self, sqe: &mut LargeSqe) {
@@ -180,6 +182,8 @@ pub struct UringCmd128 {
 
 impl LargeOperation for UringCmd128 {
     const OPCODE: OpCode = OpCode::URING_CMD128;
+    const NEEDS: Needs =
+        Needs::code(Self::OPCODE).with_ring(&[SetupFlags::SQE128.union(SetupFlags::SQE_MIXED)]);
 
     #[inline]
     fn prepare(&self, sqe: &mut LargeSqe) {
@@ -226,6 +230,7 @@ pub struct CmdDiscard {
 
 impl Operation for CmdDiscard {
     const OPCODE: OpCode = OpCode::URING_CMD;
+    const NEEDS: Needs = Needs::form(Self::OPCODE, "6.12");
 
     #[inline]
     fn prepare(&self, sqe: &mut Sqe) {

@@ -6,7 +6,7 @@ use std::ptr;
 
 use bitflags::bitflags;
 
-use super::{OpCode, Operation};
+use super::{Needs, OpCode, Operation};
 use crate::entry::{FileSlot, Sqe, SqeFlags};
 use crate::sys;
 
@@ -42,6 +42,7 @@ pub struct CloseFixed {
 
 impl Operation for CloseFixed {
     const OPCODE: OpCode = OpCode::CLOSE;
+    const NEEDS: Needs = Needs::form(Self::OPCODE, "5.15").or("FilesUpdate");
 
     #[inline]
     fn prepare(&self, sqe: &mut Sqe) {

@@ -2,7 +2,7 @@
 
 use std::ffi::c_void;
 
-use super::{OpCode, Operation};
+use super::{Needs, OpCode, Operation};
 use crate::entry::Sqe;
 
 /// Announces how a range of the program's memory will be used.
@@ -88,6 +88,7 @@ pub struct Madvise64 {
 
 impl Operation for Madvise64 {
     const OPCODE: OpCode = OpCode::MADVISE;
+    const NEEDS: Needs = Needs::form(Self::OPCODE, "6.11").or("Madvise");
 
     #[inline]
     fn prepare(&self, sqe: &mut Sqe) {

@@ -6,7 +6,7 @@ use std::ptr;
 
 use bitflags::bitflags;
 
-use super::{OpCode, Operation};
+use super::{Needs, OpCode, Operation};
 use crate::entry::{FileSlot, Sqe};
 use crate::sys;
 
@@ -115,6 +115,7 @@ pub struct MsgRingCqeFlags {
 
 impl Operation for MsgRingCqeFlags {
     const OPCODE: OpCode = OpCode::MSG_RING;
+    const NEEDS: Needs = Needs::form(Self::OPCODE, "6.3");
 
     #[inline]
     fn prepare(&self, sqe: &mut Sqe) {
@@ -176,6 +177,7 @@ pub struct MsgRingFd {
 
 impl Operation for MsgRingFd {
     const OPCODE: OpCode = OpCode::MSG_RING;
+    const NEEDS: Needs = Needs::form(Self::OPCODE, "6.0");
 
     #[inline]
     fn prepare(&self, sqe: &mut Sqe) {

@@ -5,8 +5,9 @@ use std::ptr;
 
 use bitflags::bitflags;
 
-use super::{LargeOperation, OpCode, Operation};
+use super::{LargeOperation, Needs, OpCode, Operation};
 use crate::entry::{LargeSqe, Sqe};
+use crate::params::SetupFlags;
 use crate::sys;
 
 /// Does nothing, and completes.
@@ -80,6 +81,7 @@ pub struct NopWith {
 
 impl Operation for NopWith {
     const OPCODE: OpCode = OpCode::NOP;
+    const NEEDS: Needs = Needs::form(Self::OPCODE, "6.10");
 
     #[inline]
     fn prepare(&self, sqe: &mut Sqe) {
@@ -108,6 +110,8 @@ pub struct Nop128;
 
 impl LargeOperation for Nop128 {
     const OPCODE: OpCode = OpCode::NOP128;
+    const NEEDS: Needs =
+        Needs::code(Self::OPCODE).with_ring(&[SetupFlags::SQE128.union(SetupFlags::SQE_MIXED)]);
 
     #[inline]
     fn prepare(&self, sqe: &mut LargeSqe) {

@@ -5,7 +5,7 @@ use std::mem::offset_of;
 use std::os::fd::RawFd;
 use std::ptr;
 
-use super::{OpCode, Operation};
+use super::{Needs, OpCode, Operation};
 use crate::entry::{FileSlot, Sqe};
 use crate::sys;
 
@@ -103,6 +103,7 @@ pub struct OpenatDirect {
 
 impl Operation for OpenatDirect {
     const OPCODE: OpCode = OpCode::OPENAT;
+    const NEEDS: Needs = Needs::form(Self::OPCODE, "5.15").or("Openat");
 
     #[inline]
     fn prepare(&self, sqe: &mut Sqe) {
@@ -225,6 +226,7 @@ pub struct Openat2Direct {
 
 impl Operation for Openat2Direct {
     const OPCODE: OpCode = OpCode::OPENAT2;
+    const NEEDS: Needs = Needs::form(Self::OPCODE, "5.15").or("Openat2");
 
     #[inline]
     fn prepare(&self, sqe: &mut Sqe) {

@@ -6,7 +6,7 @@ use std::ptr;
 
 use bitflags::bitflags;
 
-use super::{OpCode, Operation};
+use super::{Needs, OpCode, Operation};
 use crate::entry::Sqe;
 use crate::sys;
 
@@ -108,6 +108,7 @@ pub struct PollMulti {
 
 impl Operation for PollMulti {
     const OPCODE: OpCode = OpCode::POLL_ADD;
+    const NEEDS: Needs = Needs::form(Self::OPCODE, "5.13").or("PollAdd");
 
     #[inline]
     fn prepare(&self, sqe: &mut Sqe) {
@@ -208,6 +209,7 @@ pub struct PollUpdate {
 
 impl Operation for PollUpdate {
     const OPCODE: OpCode = OpCode::POLL_REMOVE;
+    const NEEDS: Needs = Needs::form(Self::OPCODE, "5.13").or("PollRemove");
 
     #[inline]
     fn prepare(&self, sqe: &mut Sqe) {

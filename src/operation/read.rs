@@ -4,7 +4,7 @@ use std::ffi::c_void;
 use std::os::fd::RawFd;
 use std::ptr;
 
-use super::{OpCode, Operation};
+use super::{Needs, OpCode, Operation};
 use crate::entry::Sqe;
 
 /// Reads from a file at an offset.
@@ -56,6 +56,7 @@ pub struct Read {
 
 impl Operation for Read {
     const OPCODE: OpCode = OpCode::READ;
+    const NEEDS: Needs = Needs::code(Self::OPCODE).or("Readv");
 
     #[inline]
     fn prepare(&self, sqe: &mut Sqe) {
@@ -257,6 +258,7 @@ pub struct ReadvFixed {
 
 impl Operation for ReadvFixed {
     const OPCODE: OpCode = OpCode::READV_FIXED;
+    const NEEDS: Needs = Needs::code(Self::OPCODE).or("Readv");
 
     #[inline]
     fn prepare(&self, sqe: &mut Sqe) {
@@ -316,6 +318,7 @@ pub struct ReadMulti {
 
 impl Operation for ReadMulti {
     const OPCODE: OpCode = OpCode::READ_MULTISHOT;
+    const NEEDS: Needs = Needs::code(Self::OPCODE).or("Read");
 
     #[inline]
     fn prepare(&self, sqe: &mut Sqe) {

@@ -4,8 +4,9 @@ use std::ffi::c_void;
 use std::os::fd::RawFd;
 use std::ptr;
 
-use super::{OpCode, Operation};
+use super::{Needs, OpCode, Operation};
 use crate::entry::{RecvSendFlags, Sqe};
+use crate::params::SetupFlags;
 
 /// Receives from a socket.
 ///
@@ -121,6 +122,7 @@ pub struct RecvMulti {
 
 impl Operation for RecvMulti {
     const OPCODE: OpCode = OpCode::RECV;
+    const NEEDS: Needs = Needs::form(Self::OPCODE, "6.0").or("Recv");
 
     #[inline]
     fn prepare(&self, sqe: &mut Sqe) {
@@ -185,6 +187,10 @@ pub struct RecvZc {
 
 impl Operation for RecvZc {
     const OPCODE: OpCode = OpCode::RECV_ZC;
+    const NEEDS: Needs = Needs::code(Self::OPCODE).with_ring(&[
+        SetupFlags::DEFER_TASKRUN,
+        SetupFlags::CQE32.union(SetupFlags::CQE_MIXED),
+    ]);
 
     #[inline]
     fn prepare(&self, sqe: &mut Sqe) {

@@ -2,7 +2,7 @@
 
 use std::os::fd::RawFd;
 
-use super::{OpCode, Operation};
+use super::{Needs, OpCode, Operation};
 use crate::entry::{RecvSendFlags, Sqe};
 
 /// Receives a message from a socket.
@@ -126,6 +126,7 @@ pub struct RecvmsgMulti {
 
 impl Operation for RecvmsgMulti {
     const OPCODE: OpCode = OpCode::RECVMSG;
+    const NEEDS: Needs = Needs::form(Self::OPCODE, "6.0").or("Recvmsg");
 
     #[inline]
     fn prepare(&self, sqe: &mut Sqe) {

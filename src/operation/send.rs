@@ -4,8 +4,9 @@ use std::ffi::c_void;
 use std::os::fd::RawFd;
 use std::ptr;
 
-use super::{OpCode, Operation};
+use super::{Needs, OpCode, Operation};
 use crate::entry::{RecvSendFlags, Sqe};
+use crate::features::Features;
 
 /// Sends on a socket.
 ///
@@ -110,6 +111,7 @@ pub struct Sendto {
 
 impl Operation for Sendto {
     const OPCODE: OpCode = OpCode::SEND;
+    const NEEDS: Needs = Needs::form(Self::OPCODE, "6.2").or("Sendmsg");
 
     #[inline]
     fn prepare(&self, sqe: &mut Sqe) {
@@ -173,6 +175,9 @@ pub struct SendBundle {
 
 impl Operation for SendBundle {
     const OPCODE: OpCode = OpCode::SEND;
+    const NEEDS: Needs = Needs::form(Self::OPCODE, "6.10")
+        .with_features(Features::RECVSEND_BUNDLE)
+        .or("Send");
 
     #[inline]
     fn prepare(&self, sqe: &mut Sqe) {
@@ -248,6 +253,7 @@ pub struct SendZc {
 
 impl Operation for SendZc {
     const OPCODE: OpCode = OpCode::SEND_ZC;
+    const NEEDS: Needs = Needs::code(Self::OPCODE).or("Send");
 
     #[inline]
     fn prepare(&self, sqe: &mut Sqe) {
@@ -305,6 +311,7 @@ pub struct SendZcFixed {
 
 impl Operation for SendZcFixed {
     const OPCODE: OpCode = OpCode::SEND_ZC;
+    const NEEDS: Needs = Needs::code(Self::OPCODE).or("Send");
 
     #[inline]
     fn prepare(&self, sqe: &mut Sqe) {

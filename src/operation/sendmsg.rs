@@ -2,7 +2,7 @@
 
 use std::os::fd::RawFd;
 
-use super::{OpCode, Operation};
+use super::{Needs, OpCode, Operation};
 use crate::entry::{RecvSendFlags, Sqe};
 
 /// Sends a message on a socket.
@@ -104,6 +104,7 @@ pub struct SendmsgZc {
 
 impl Operation for SendmsgZc {
     const OPCODE: OpCode = OpCode::SENDMSG_ZC;
+    const NEEDS: Needs = Needs::code(Self::OPCODE).or("Sendmsg");
 
     #[inline]
     fn prepare(&self, sqe: &mut Sqe) {
@@ -155,6 +156,7 @@ pub struct SendmsgZcFixed {
 
 impl Operation for SendmsgZcFixed {
     const OPCODE: OpCode = OpCode::SENDMSG_ZC;
+    const NEEDS: Needs = Needs::form(Self::OPCODE, "6.15").or("SendmsgZc");
 
     #[inline]
     fn prepare(&self, sqe: &mut Sqe) {

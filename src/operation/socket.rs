@@ -4,7 +4,7 @@ use std::ffi::c_void;
 use std::os::fd::RawFd;
 use std::ptr;
 
-use super::{OpCode, Operation};
+use super::{Needs, OpCode, Operation};
 use crate::entry::{AcceptFlags, FileSlot, Sqe};
 
 /// Makes a socket.
@@ -276,6 +276,7 @@ pub struct AcceptDirect {
 
 impl Operation for AcceptDirect {
     const OPCODE: OpCode = OpCode::ACCEPT;
+    const NEEDS: Needs = Needs::form(Self::OPCODE, "5.15").or("Accept");
 
     #[inline]
     fn prepare(&self, sqe: &mut Sqe) {
@@ -339,6 +340,7 @@ pub struct AcceptMulti {
 
 impl Operation for AcceptMulti {
     const OPCODE: OpCode = OpCode::ACCEPT;
+    const NEEDS: Needs = Needs::form(Self::OPCODE, "5.19").or("Accept");
 
     #[inline]
     fn prepare(&self, sqe: &mut Sqe) {
@@ -399,6 +401,7 @@ pub struct AcceptMultiDirect {
 
 impl Operation for AcceptMultiDirect {
     const OPCODE: OpCode = OpCode::ACCEPT;
+    const NEEDS: Needs = Needs::form(Self::OPCODE, "5.19").or("AcceptDirect");
 
     #[inline]
     fn prepare(&self, sqe: &mut Sqe) {

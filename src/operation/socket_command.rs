@@ -4,9 +4,10 @@ use std::ffi::c_void;
 use std::os::fd::RawFd;
 
 use super::command::{command, side_by_side};
-use super::{OpCode, Operation, Timespec};
+use super::{Needs, OpCode, Operation, Timespec};
 use crate::completion::CompletionFlags;
 use crate::entry::Sqe;
+use crate::params::SetupFlags;
 use crate::sys;
 
 /// Which command [`CmdSock`] runs.
@@ -44,6 +45,21 @@ impl SocketOp {
     ///
     /// Since Linux 6.19. C: `SOCKET_URING_OP_GETSOCKNAME`.
     pub const GETSOCKNAME: Self = Self(sys::SOCKET_URING_OP_GETSOCKNAME);
+
+    /// What a [`CmdSock`] with this command needs, for [`Probe::meets`](crate::Probe::meets); `None`
+    /// for a command that this library does not know.
+    pub const fn needs(self) -> Option<Needs> {
+        const LARGE_COMPLETIONS: &[SetupFlags] = &[SetupFlags::CQE32.union(SetupFlags::CQE_MIXED)];
+        Some(match self {
+            Self::SIOCINQ | Self::SIOCOUTQ => CmdSock::NEEDS,
+            Self::GETSOCKOPT | Self::SETSOCKOPT => Needs::form(OpCode::URING_CMD, "6.7"),
+            Self::TX_TIMESTAMP => {
+                Needs::form(OpCode::URING_CMD, "6.17").with_ring(LARGE_COMPLETIONS)
+            }
+            Self::GETSOCKNAME => CmdGetsockname::NEEDS,
+            _ => return None,
+        })
+    }
 }
 
 /// Runs a command of a socket.
@@ -105,6 +121,7 @@ pub struct CmdSock {
 
 impl Operation for CmdSock {
     const OPCODE: OpCode = OpCode::URING_CMD;
+    const NEEDS: Needs = Needs::form(Self::OPCODE, "6.5");
 
     #[inline]
     fn prepare(&self, sqe: &mut Sqe) {
@@ -154,6 +171,7 @@ pub struct CmdGetsockname {
 
 impl Operation for CmdGetsockname {
     const OPCODE: OpCode = OpCode::URING_CMD;
+    const NEEDS: Needs = Needs::form(Self::OPCODE, "6.19");
 
     #[inline]
     fn prepare(&self, sqe: &mut Sqe) {

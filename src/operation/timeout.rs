@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bitflags::bitflags;
 
-use super::{OpCode, Operation};
+use super::{Needs, OpCode, Operation};
 use crate::entry::Sqe;
 use crate::sys;
 
@@ -216,6 +216,7 @@ pub struct TimeoutUpdate {
 
 impl Operation for TimeoutUpdate {
     const OPCODE: OpCode = OpCode::TIMEOUT_REMOVE;
+    const NEEDS: Needs = Needs::form(Self::OPCODE, "5.11").or("TimeoutRemove");
 
     #[inline]
     fn prepare(&self, sqe: &mut Sqe) {

@@ -3,7 +3,7 @@
 use std::ffi::c_void;
 use std::os::fd::RawFd;
 
-use super::{OpCode, Operation};
+use super::{Needs, OpCode, Operation};
 use crate::entry::Sqe;
 
 /// Writes to a file at an offset.
@@ -56,6 +56,7 @@ pub struct Write {
 
 impl Operation for Write {
     const OPCODE: OpCode = OpCode::WRITE;
+    const NEEDS: Needs = Needs::code(Self::OPCODE).or("Writev");
 
     #[inline]
     fn prepare(&self, sqe: &mut Sqe) {
@@ -256,6 +257,7 @@ pub struct WritevFixed {
 
 impl Operation for WritevFixed {
     const OPCODE: OpCode = OpCode::WRITEV_FIXED;
+    const NEEDS: Needs = Needs::code(Self::OPCODE).or("Writev");
 
     #[inline]
     fn prepare(&self, sqe: &mut Sqe) {

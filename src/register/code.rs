@@ -34,6 +34,16 @@ macro_rules! codes {
                     _ => None,
                 }
             }
+
+            /// The first kernel that has the registration, as text: `"5.1"`.
+            ///
+            /// For people to read: distributions bring features to old kernels.
+            pub const fn since(self) -> Option<&'static str> {
+                match self {
+                    $(Self::$name => Some($since),)+
+                    _ => None,
+                }
+            }
         }
     };
 }
