@@ -2,14 +2,12 @@
 
 #![cfg(target_os = "linux")]
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
-use std::path::Path;
 use std::ptr;
 
 use lio_uring::kind::Threads;
@@ -18,17 +16,19 @@ use lio_uring::operation::{
 };
 use lio_uring::{Completion, CompletionQueue, FileSlot, Sqe, SqeFlags, SubmissionQueue};
 
+#[path = "support/folder.rs"]
+mod folder;
 #[path = "support/needs.rs"]
 mod needs;
 #[macro_use]
 #[path = "support/rings.rs"]
 mod rings;
+#[path = "support/slots.rs"]
+mod slots;
 
+use folder::c_path;
 use rings::{run, wait};
-
-fn c_path(path: &Path) -> CString {
-    CString::new(path.as_os_str().as_bytes()).expect("a path without NUL")
-}
+use slots::read_slot;
 
 /// Opens a path, with the permissions 0600 if it is created.
 #[track_caller]
@@ -57,27 +57,6 @@ fn opened(done: Completion) -> File {
     let fd = done.result().expect("a descriptor");
     // SAFETY: the descriptor is new, and its completion is taken once.
     File::from(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-/// Reads up to 16 bytes through a slot of the registered files.
-#[track_caller]
-fn read_slot<T: Threads>(
-    cq: &mut CompletionQueue<T>,
-    sq: &mut SubmissionQueue<T>,
-    slot: i32,
-) -> io::Result<Vec<u8>> {
-    let mut buffer = [0; 16];
-    let read = Read {
-        fd: slot,
-        ptr: buffer.as_mut_ptr().cast(),
-        len: 16,
-        offset: 0,
-    };
-    // SAFETY: the buffer is left alone until the completion has been taken, and the slots hold
-    // files of this test.
-    let done = unsafe { run(cq, sq, &read, |sqe| sqe.insert_flags(SqeFlags::FIXED_FILE)) };
-    let n = usize::try_from(done.result()?).expect("a count");
-    Ok(buffer[..n].to_vec())
 }
 
 /// A folder with files `one` and `two`, which hold their names.
