@@ -1,0 +1,36 @@
+//! Filling and emptying pipes.
+
+use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
+use std::os::fd::AsRawFd;
+
+/// A pipe with text in it.
+#[track_caller]
+pub(crate) fn pipe_with(text: &[u8]) -> (PipeReader, PipeWriter) {
+    let (reader, mut writer) = io::pipe().expect("a pipe");
+    writer.write_all(text).expect("room in the pipe");
+    (reader, writer)
+}
+
+/// Takes `n` bytes out of a pipe.
+#[track_caller]
+pub(crate) fn taken(mut reader: &PipeReader, n: usize) -> Vec<u8> {
+    let mut bytes = vec![0; n];
+    reader.read_exact(&mut bytes).expect("as many bytes");
+    bytes
+}
+
+/// Checks that a pipe is empty, by closing its end for writing.
+#[track_caller]
+pub(crate) fn assert_empty(mut reader: PipeReader, writer: PipeWriter) {
+    drop(writer);
+    assert_eq!(reader.read(&mut [0]).expect("no error"), 0);
+}
+
+/// Fills a pipe until it takes no more.
+#[track_caller]
+pub(crate) fn fill(mut writer: &PipeWriter) {
+    // SAFETY: the command takes no pointer.
+    let size = unsafe { libc::fcntl(writer.as_raw_fd(), libc::F_GETPIPE_SZ) };
+    let size = usize::try_from(size).expect("a size");
+    writer.write_all(&vec![b'x'; size]).expect("as much room");
+}
