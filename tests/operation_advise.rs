@@ -6,12 +6,13 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
-use std::ptr;
 
 use lio_uring::kind::Threads;
 use lio_uring::operation::{Fadvise, Fadvise64, Nop, OpCode, Operation};
 use lio_uring::{CompletionQueue, Sqe, SqeFlags, SubmissionQueue};
 
+#[path = "support/cache.rs"]
+mod cache;
 #[path = "support/closed_fd.rs"]
 mod closed_fd;
 #[path = "support/needs.rs"]
@@ -20,6 +21,7 @@ mod needs;
 #[path = "support/rings.rs"]
 mod rings;
 
+use cache::is_cached;
 use closed_fd::closed_fd;
 use rings::{results, run};
 
@@ -71,31 +73,6 @@ fn file(places: &[u64]) -> File {
         assert!(is_cached(&file, place), "what was written at {place}");
     }
     file
-}
-
-/// Whether the page at a place of a file is in memory.
-#[track_caller]
-fn is_cached(file: &File, place: u64) -> bool {
-    let place = place.try_into().expect("a place in a file");
-    // SAFETY: the kernel chooses where the mapping goes, and nothing looks into it.
-    let mapping = unsafe {
-        libc::mmap(
-            ptr::null_mut(),
-            1,
-            libc::PROT_READ,
-            libc::MAP_SHARED,
-            file.as_raw_fd(),
-            place,
-        )
-    };
-    assert_ne!(mapping, libc::MAP_FAILED, "{}", io::Error::last_os_error());
-    let mut resident = 0;
-    // SAFETY: the page is mapped, and its answer is one byte.
-    let result = unsafe { libc::mincore(mapping, 1, &raw mut resident) };
-    assert_eq!(result, 0, "{}", io::Error::last_os_error());
-    // SAFETY: the mapping is this function's, and nothing points into it.
-    unsafe { libc::munmap(mapping, 1) };
-    resident & 1 == 1
 }
 
 #[test]
