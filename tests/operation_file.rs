@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::ptr;
 
 use lio_uring::kind::Threads;
@@ -16,6 +16,8 @@ use lio_uring::operation::{
 };
 use lio_uring::{Completion, CompletionQueue, FileSlot, Sqe, SqeFlags, SubmissionQueue};
 
+#[path = "support/files.rs"]
+mod files;
 #[path = "support/folder.rs"]
 mod folder;
 #[path = "support/needs.rs"]
@@ -26,6 +28,7 @@ mod rings;
 #[path = "support/slots.rs"]
 mod slots;
 
+use files::{contents, file};
 use folder::c_path;
 use rings::{run, wait};
 use slots::read_slot;
@@ -68,26 +71,10 @@ fn folder() -> tempfile::TempDir {
     folder
 }
 
-fn file(contents: &[u8]) -> File {
-    let file = tempfile::tempfile().expect("a temporary file");
-    file.write_all_at(contents, 0).expect("room on the disk");
-    file
-}
-
 /// A file that can only be read.
 fn read_only() -> File {
     let path = tempfile::NamedTempFile::new().expect("a temporary file");
     File::open(path.path()).expect("the file is there")
-}
-
-/// All that is in a file.
-#[track_caller]
-fn contents(file: &File) -> Vec<u8> {
-    let length = file.metadata().expect("a file").len();
-    let mut contents = vec![0; length.try_into().expect("a small file")];
-    file.read_exact_at(&mut contents, 0)
-        .expect("as many bytes as there are");
-    contents
 }
 
 /// An operation that fails when it is carried out, and its chain with it.

@@ -2,7 +2,6 @@
 
 #![cfg(target_os = "linux")]
 
-use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::FileExt;
@@ -14,6 +13,8 @@ use lio_uring::{CompletionQueue, FileSlot, Sqe, SqeFlags, SubmissionQueue};
 
 #[path = "support/closed_fd.rs"]
 mod closed_fd;
+#[path = "support/files.rs"]
+mod files;
 #[path = "support/needs.rs"]
 mod needs;
 #[macro_use]
@@ -23,6 +24,7 @@ mod rings;
 mod slots;
 
 use closed_fd::closed_fd;
+use files::file;
 use rings::{PENDING, next, results, run, submit_pending};
 use slots::{is_empty, read_slot};
 
@@ -31,13 +33,6 @@ const SKIP: RawFd = -2;
 
 fn fixed(sqe: &mut Sqe) {
     sqe.insert_flags(SqeFlags::FIXED_FILE);
-}
-
-fn file(text: &str) -> File {
-    let file = tempfile::tempfile().expect("a temporary file");
-    file.write_all_at(text.as_bytes(), 0)
-        .expect("room on the disk");
-    file
 }
 
 /// Empties a slot, and returns the result.
@@ -89,7 +84,7 @@ fn close_fixed_empties_the_slot_and_closes_what_only_it_holds() {
     }
     each_ring!(|cq, sq| {
         let (mut reader, writer) = io::pipe().unwrap();
-        let kept = file("kept");
+        let kept = file(b"kept");
         sq.register_files(&[kept.as_raw_fd(), writer.as_raw_fd()])
             .unwrap();
         drop(writer);
@@ -112,7 +107,7 @@ fn close_fixed_of_what_is_not_there_fails() {
     }
     each_ring!(|cq, sq| {
         assert_eq!(close_fixed(cq, sq, 0), -libc::ENXIO, "without a table");
-        let kept = file("kept");
+        let kept = file(b"kept");
         sq.register_files(&[kept.as_raw_fd(), -1]).unwrap();
         assert_eq!(close_fixed(cq, sq, 1), -libc::EBADF, "an empty slot");
         for outside in [2, 99, u32::MAX - 2, u32::MAX - 1, u32::MAX] {
@@ -161,7 +156,7 @@ fn close_fixed_behind_a_failure_is_cancelled_and_empties_nothing() {
         return;
     }
     each_ring!(|cq, sq| {
-        let kept = file("kept");
+        let kept = file(b"kept");
         sq.register_files(&[kept.as_raw_fd()]).unwrap();
         let fails = Openat {
             dfd: libc::AT_FDCWD,
@@ -182,10 +177,10 @@ fn close_fixed_behind_a_failure_is_cancelled_and_empties_nothing() {
 #[test]
 fn files_update_fills_and_empties_slots() {
     each_ring!(|cq, sq| {
-        let old = file("old");
+        let old = file(b"old");
         sq.register_files(&[old.as_raw_fd(), -1, old.as_raw_fd(), -1])
             .unwrap();
-        let (one, two) = (file("one"), file("two"));
+        let (one, two) = (file(b"one"), file(b"two"));
         let mut fds = [one.as_raw_fd(), two.as_raw_fd(), -1];
         let given = fds;
         assert_eq!(files_update(cq, sq, &mut fds[..2], FileSlot::At(1)), 2);
@@ -205,7 +200,7 @@ fn files_update_skips_slots() {
         return;
     }
     each_ring!(|cq, sq| {
-        let (old, new) = (file("old"), file("new"));
+        let (old, new) = (file(b"old"), file(b"new"));
         sq.register_files(&[-1, old.as_raw_fd(), -1, old.as_raw_fd()])
             .unwrap();
         let mut fds = [SKIP, SKIP, new.as_raw_fd(), -1];
@@ -220,7 +215,7 @@ fn files_update_closes_what_only_the_table_holds() {
         let (mut reader, writer) = io::pipe().unwrap();
         sq.register_files(&[writer.as_raw_fd()]).unwrap();
         drop(writer);
-        let new = file("new");
+        let new = file(b"new");
         let result = files_update(cq, sq, &mut [new.as_raw_fd()], FileSlot::At(0));
         assert_eq!(result, 1);
         assert_eq!(reader.read(&mut [0]).unwrap(), 0, "the other end is closed");
@@ -231,7 +226,7 @@ fn files_update_closes_what_only_the_table_holds() {
 #[test]
 fn files_update_stops_at_a_wrong_descriptor() {
     each_ring!(|cq, sq| {
-        let (old, new) = (file("old"), file("new"));
+        let (old, new) = (file(b"old"), file(b"new"));
         sq.register_files(&[old.as_raw_fd(); 4]).unwrap();
         let mut fds = [new.as_raw_fd(), closed_fd(), new.as_raw_fd()];
         assert_eq!(files_update(cq, sq, &mut fds, FileSlot::At(0)), 1);
@@ -247,7 +242,7 @@ fn files_update_stops_at_a_wrong_descriptor() {
 #[test]
 fn files_update_outside_the_table_fails() {
     each_ring!(|cq, sq| {
-        let new = file("new");
+        let new = file(b"new");
         let mut fds = [new.as_raw_fd(); 3];
         let result = files_update(cq, sq, &mut fds, FileSlot::At(0));
         assert_eq!(result, -libc::ENXIO, "without a table");
@@ -267,7 +262,7 @@ fn files_update_outside_the_table_fails() {
 #[test]
 fn files_update_that_makes_no_sense_fails() {
     each_ring!(|cq, sq| {
-        let new = file("new");
+        let new = file(b"new");
         let mut fds = [new.as_raw_fd()];
         sq.register_files(&[-1; 4]).unwrap();
         let result = files_update(cq, sq, &mut [], FileSlot::At(0));
@@ -298,7 +293,7 @@ fn files_update_names_the_slots_that_it_allocates_until_the_table_is_full() {
         return;
     }
     each_ring!(|cq, sq| {
-        let (old, one, two) = (file("old"), file("one"), file("two"));
+        let (old, one, two) = (file(b"old"), file(b"one"), file(b"two"));
         let fds = [&one, &two, &one].map(AsRawFd::as_raw_fd);
         sq.register_files(&[-1, old.as_raw_fd(), -1, -1]).unwrap();
         let mut slots = [fds[0], fds[1], fds[2], fds[0]];

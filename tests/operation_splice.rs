@@ -14,6 +14,8 @@ use lio_uring::{CompletionQueue, Sqe, SqeFlags, SubmissionQueue};
 
 #[path = "support/closed_fd.rs"]
 mod closed_fd;
+#[path = "support/files.rs"]
+mod files;
 #[path = "support/pipes.rs"]
 mod pipes;
 #[macro_use]
@@ -23,6 +25,7 @@ mod rings;
 mod workers;
 
 use closed_fd::closed_fd;
+use files::{bytes, contents, file};
 use pipes::{assert_empty, fill, pipe_with, taken};
 use rings::{PENDING, next, results, run, submit_pending};
 use workers::cancel_at_work;
@@ -56,27 +59,6 @@ fn splice<T: Threads>(
 
 fn fixed(sqe: &mut Sqe) {
     sqe.insert_flags(SqeFlags::FIXED_FILE);
-}
-
-fn file(contents: &[u8]) -> File {
-    let file = tempfile::tempfile().expect("a temporary file");
-    file.write_all_at(contents, 0).expect("room on the disk");
-    file
-}
-
-/// All that is in a file.
-#[track_caller]
-fn contents(file: &File) -> Vec<u8> {
-    let length = file.metadata().expect("a file").len();
-    let mut contents = vec![0; length.try_into().expect("a small file")];
-    file.read_exact_at(&mut contents, 0)
-        .expect("as many bytes as there are");
-    contents
-}
-
-/// Bytes that tell their place.
-fn bytes(n: usize) -> Vec<u8> {
-    (0..=250).cycle().take(n).collect()
 }
 
 #[test]
