@@ -359,6 +359,30 @@ fn pipe_direct_where_it_cannot_be_fails() {
 }
 
 #[test]
+fn pipe_direct_into_memory_that_cannot_be_written_gives_efault_and_fills_no_slot() {
+    if !needs::operations(&[OpCode::PIPE]) {
+        return;
+    }
+    each_ring!(|cq, sq| {
+        sq.register_files(&[-1; 3]).unwrap();
+        for file_index in [FileSlot::At(0), FileSlot::Allocate] {
+            let pipe = PipeDirect {
+                fds: ptr::without_provenance_mut(4096),
+                pipe_flags: 0,
+                file_index,
+            };
+            // SAFETY: nothing is mapped there, so the kernel writes nothing; the slots are this
+            // test's.
+            let done = unsafe { run(cq, sq, &pipe, |_| ()) };
+            assert_eq!(done.raw_result(), -libc::EFAULT, "{file_index:?}");
+            for slot in 0..3 {
+                assert!(is_empty(cq, sq, slot), "slot {slot}");
+            }
+        }
+    });
+}
+
+#[test]
 fn pipe_direct_is_written_and_read_in_its_own_chain() {
     if !needs::operations(&[OpCode::PIPE]) {
         return;
