@@ -359,6 +359,21 @@ fn pipe_direct_where_it_cannot_be_fails() {
 }
 
 #[test]
+fn pipe_direct_half_outside_of_the_table_gives_einval_and_fills_no_slot() {
+    if !needs::operations(&[OpCode::PIPE]) {
+        return;
+    }
+    each_ring!(|cq, sq| {
+        sq.register_files(&[-1; 3]).unwrap();
+        let (result, fds) = pipe_direct(cq, sq, 0, FileSlot::At(2));
+        assert_eq!((result, fds), (-libc::EINVAL, [UNTOUCHED; 2]));
+        assert!(is_empty(cq, sq, 0) && is_empty(cq, sq, 1));
+        // Some older kernels empty the wrong slot again.
+        assert!(is_empty(cq, sq, 2) || kernel::older_than(6, 19));
+    });
+}
+
+#[test]
 fn pipe_direct_into_memory_that_cannot_be_written_gives_efault_and_fills_no_slot() {
     if !needs::operations(&[OpCode::PIPE]) {
         return;
