@@ -26,11 +26,12 @@ pub(crate) fn assert_empty(mut reader: PipeReader, writer: PipeWriter) {
     assert_eq!(reader.read(&mut [0]).expect("no error"), 0);
 }
 
-/// Fills a pipe until it takes no more.
+/// Fills a pipe until it takes no more, and returns how much that is.
 #[track_caller]
-pub(crate) fn fill(mut writer: &PipeWriter) {
+pub(crate) fn fill(mut writer: &PipeWriter) -> usize {
     // SAFETY: the command takes no pointer.
     let size = unsafe { libc::fcntl(writer.as_raw_fd(), libc::F_GETPIPE_SZ) };
     let size = usize::try_from(size).expect("a size");
     writer.write_all(&vec![b'x'; size]).expect("as much room");
+    size
 }
