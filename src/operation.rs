@@ -41,9 +41,10 @@
 //! * A ring with IOPOLL takes reads and writes of files and little else: other operations complete
 //!   with `EINVAL` there.
 //! * A descriptor field takes an index into the registered files instead, when the entry is pushed
-//!   with [`SqeFlags::FIXED_FILE`]; all but those for directories and those of [`Close`],
-//!   [`EpollCtl`], [`Fgetxattr`] and [`Fsetxattr`]. Of the two of [`Splice`] and [`Tee`] it is
-//!   `fd_out`; `fd_in` has a flag of its own, [`SPLICE_F_FD_IN_FIXED`].
+//!   with [`SqeFlags::FIXED_FILE`]; all but those for directories, those of [`Close`] and
+//!   [`EpollCtl`], and before Linux 6.13 those of [`Fgetxattr`] and [`Fsetxattr`]. Of the two of
+//!   [`Splice`] and [`Tee`] it is `fd_out`; `fd_in` has a flag of its own,
+//!   [`SPLICE_F_FD_IN_FIXED`].
 //! * Operations run in no particular order, two on one file included, unless they are linked or
 //!   drained.
 //!
