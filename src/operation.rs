@@ -59,6 +59,9 @@
 //! * A descriptor must stay open until the entry has been submitted; in a chain, when drained or
 //!   on a ring with SQPOLL, until its completion. From its start an operation holds the file
 //!   itself, and closing the descriptor does not end it.
+//! * An [`IoUring`](crate::IoUring) can hold the file of an operation that a kernel worker has run
+//!   beyond the completion, until it is entered again. Whoever waits at the other end of a pipe for
+//!   the last writer to close it may wait for that.
 //!
 //! Neither dropping the queues nor asking for cancellation ends an operation; only its completion
 //! does.
