@@ -42,9 +42,10 @@
 //! * A ring with IOPOLL takes reads and writes of files and little else: other operations complete
 //!   with `EINVAL` there.
 //! * A descriptor field takes an index into the registered files instead, when the entry is pushed
-//!   with [`SqeFlags::FIXED_FILE`]; all but those for directories and those of [`Close`],
-//!   [`EpollCtl`], [`Fgetxattr`] and [`Fsetxattr`]. Of the two of [`Splice`] and [`Tee`] it is
-//!   `fd_out`; `fd_in` has a flag of its own, [`SPLICE_F_FD_IN_FIXED`].
+//!   with [`SqeFlags::FIXED_FILE`]; all but those for directories, those of [`Close`] and
+//!   [`EpollCtl`], and before Linux 6.13 those of [`Fgetxattr`] and [`Fsetxattr`]. Of the two of
+//!   [`Splice`] and [`Tee`] it is `fd_out`; `fd_in` has a flag of its own,
+//!   [`SPLICE_F_FD_IN_FIXED`].
 //! * Operations run in no particular order, two on one file included, unless they are linked or
 //!   drained.
 //!
@@ -59,6 +60,9 @@
 //! * A descriptor must stay open until the entry has been submitted; in a chain, when drained or
 //!   on a ring with SQPOLL, until its completion. From its start an operation holds the file
 //!   itself, and closing the descriptor does not end it.
+//! * An [`IoUring`](crate::IoUring) can hold the file of an operation that a kernel worker has run
+//!   beyond the completion, until it is entered again. Whoever waits at the other end of a pipe for
+//!   the last writer to close it may wait for that.
 //!
 //! Neither dropping the queues nor asking for cancellation ends an operation; only its completion
 //! does.

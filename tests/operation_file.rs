@@ -2,14 +2,12 @@
 
 #![cfg(target_os = "linux")]
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::ptr;
 
 use lio_uring::kind::Threads;
@@ -18,17 +16,22 @@ use lio_uring::operation::{
 };
 use lio_uring::{Completion, CompletionQueue, FileSlot, Sqe, SqeFlags, SubmissionQueue};
 
+#[path = "support/files.rs"]
+mod files;
+#[path = "support/folder.rs"]
+mod folder;
 #[path = "support/needs.rs"]
 mod needs;
 #[macro_use]
 #[path = "support/rings.rs"]
 mod rings;
+#[path = "support/slots.rs"]
+mod slots;
 
+use files::{contents, file};
+use folder::c_path;
 use rings::{run, wait};
-
-fn c_path(path: &Path) -> CString {
-    CString::new(path.as_os_str().as_bytes()).expect("a path without NUL")
-}
+use slots::read_slot;
 
 /// Opens a path, with the permissions 0600 if it is created.
 #[track_caller]
@@ -59,27 +62,6 @@ fn opened(done: Completion) -> File {
     File::from(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Reads up to 16 bytes through a slot of the registered files.
-#[track_caller]
-fn read_slot<T: Threads>(
-    cq: &mut CompletionQueue<T>,
-    sq: &mut SubmissionQueue<T>,
-    slot: i32,
-) -> io::Result<Vec<u8>> {
-    let mut buffer = [0; 16];
-    let read = Read {
-        fd: slot,
-        ptr: buffer.as_mut_ptr().cast(),
-        len: 16,
-        offset: 0,
-    };
-    // SAFETY: the buffer is left alone until the completion has been taken, and the slots hold
-    // files of this test.
-    let done = unsafe { run(cq, sq, &read, |sqe| sqe.insert_flags(SqeFlags::FIXED_FILE)) };
-    let n = usize::try_from(done.result()?).expect("a count");
-    Ok(buffer[..n].to_vec())
-}
-
 /// A folder with files `one` and `two`, which hold their names.
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -89,26 +71,10 @@ fn folder() -> tempfile::TempDir {
     folder
 }
 
-fn file(contents: &[u8]) -> File {
-    let file = tempfile::tempfile().expect("a temporary file");
-    file.write_all_at(contents, 0).expect("room on the disk");
-    file
-}
-
 /// A file that can only be read.
 fn read_only() -> File {
     let path = tempfile::NamedTempFile::new().expect("a temporary file");
     File::open(path.path()).expect("the file is there")
-}
-
-/// All that is in a file.
-#[track_caller]
-fn contents(file: &File) -> Vec<u8> {
-    let length = file.metadata().expect("a file").len();
-    let mut contents = vec![0; length.try_into().expect("a small file")];
-    file.read_exact_at(&mut contents, 0)
-        .expect("as many bytes as there are");
-    contents
 }
 
 /// An operation that fails when it is carried out, and its chain with it.

@@ -2,99 +2,33 @@
 
 #![cfg(target_os = "linux")]
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io;
 use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::ptr;
 
 use lio_uring::kind::Threads;
-use lio_uring::operation::{Mkdirat, Nop, OpCode, Openat, Operation, Read, Renameat, Unlinkat};
+use lio_uring::operation::{Mkdirat, Nop, OpCode, Openat, Renameat, Unlinkat};
 use lio_uring::{Completion, CompletionQueue, Sqe, SqeFlags, SubmissionQueue};
 
+#[path = "support/folder.rs"]
+mod folder;
+#[path = "support/late.rs"]
+mod late;
 #[path = "support/needs.rs"]
 mod needs;
 #[macro_use]
 #[path = "support/rings.rs"]
 mod rings;
 
+use folder::{Folder, c_path};
+use late::run_late;
 use rings::{run, wait};
 
 fn fixed(sqe: &mut Sqe) {
     sqe.insert_flags(SqeFlags::FIXED_FILE);
-}
-
-fn c_path(path: &Path) -> CString {
-    CString::new(path.as_os_str().as_bytes()).expect("a path without NUL")
-}
-
-/// A folder with files `one` and `two`, which hold their names, and an empty folder `empty`.
-struct Folder {
-    path: tempfile::TempDir,
-    directory: File,
-}
-
-impl Folder {
-    fn new() -> Self {
-        let path = tempfile::tempdir().expect("a temporary folder");
-        for name in ["one", "two"] {
-            fs::write(path.path().join(name), name).expect("room on the disk");
-        }
-        fs::create_dir(path.path().join("empty")).expect("room on the disk");
-        let directory = File::open(path.path()).expect("the folder is there");
-        Self { path, directory }
-    }
-
-    fn fd(&self) -> RawFd {
-        self.directory.as_raw_fd()
-    }
-
-    fn c_path(&self, name: &str) -> CString {
-        c_path(&self.path.path().join(name))
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.path.path().join(name).symlink_metadata().is_ok()
-    }
-
-    fn text(&self, name: &str) -> String {
-        fs::read_to_string(self.path.path().join(name)).expect("a file of this name")
-    }
-}
-
-/// Submits `operation` behind a read that waits, calls `spoil`, and only then lets it start.
-///
-/// # Safety
-///
-/// What the operation asks for, but that argument memory need not outlive the submission.
-#[track_caller]
-unsafe fn run_late<T: Threads>(
-    cq: &mut CompletionQueue<T>,
-    sq: &mut SubmissionQueue<T>,
-    operation: &impl Operation,
-    spoil: impl FnOnce(),
-) -> i32 {
-    let (reader, mut writer) = io::pipe().expect("a pipe");
-    let mut byte = [0u8];
-    let read = Read {
-        fd: reader.as_raw_fd(),
-        ptr: byte.as_mut_ptr().cast(),
-        len: 1,
-        offset: 0,
-    };
-    // SAFETY: the byte is left alone and the pipe open until the completion has been taken.
-    unsafe { sq.push_with_flags(&read, 1, SqeFlags::IO_LINK) }.expect("room");
-    // SAFETY: the caller's promise.
-    unsafe { sq.push(operation, 2) }.expect("room");
-    sq.submit().expect("a submission");
-    spoil();
-    writer.write_all(b"!").expect("the pipe has a reader");
-    let done = wait(cq, sq, 2);
-    assert_eq!((done[0].user_data(), done[0].raw_result()), (1, 1));
-    done[1].raw_result()
 }
 
 /// Removes a name.

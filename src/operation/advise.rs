@@ -17,7 +17,7 @@ use crate::entry::Sqe;
 ///
 /// # Errors
 ///
-/// * `EINVAL` if the advice is unknown, and on newer kernels if `offset` is above `i64::MAX`.
+/// * `EINVAL` if the advice is unknown, and since Linux 7.1 if `offset` is above `i64::MAX`.
 /// * `ESPIPE` if `fd` is a pipe.
 ///
 /// # Safety

@@ -121,7 +121,8 @@ impl Operation for Setxattr {
 ///
 /// # Errors
 ///
-/// * `EBADF` with [`FIXED_FILE`](crate::SqeFlags::FIXED_FILE): `fd` cannot be a registered file.
+/// * `EBADF` with [`FIXED_FILE`](crate::SqeFlags::FIXED_FILE) before Linux 6.13: `fd` cannot be a
+///   registered file there.
 /// * `ENODATA` if there is no such attribute.
 /// * `ERANGE` if `len` is too small, but not 0, and if the name is empty or longer than 255 bytes.
 /// * `EOPNOTSUPP` if the file system has no such attributes.
@@ -171,7 +172,8 @@ impl Operation for Fgetxattr {
 ///
 /// # Errors
 ///
-/// * `EBADF` with [`FIXED_FILE`](crate::SqeFlags::FIXED_FILE): `fd` cannot be a registered file.
+/// * `EBADF` with [`FIXED_FILE`](crate::SqeFlags::FIXED_FILE) before Linux 6.13: `fd` cannot be a
+///   registered file there.
 /// * `EEXIST` with `XATTR_CREATE` if the attribute is there, `ENODATA` with `XATTR_REPLACE` if it is
 ///   not.
 /// * `ERANGE` if the name is empty or longer than 255 bytes, `E2BIG` if `len` is above 65536.
