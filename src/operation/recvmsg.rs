@@ -78,8 +78,8 @@ impl Operation for Recvmsg {
 /// will come.
 ///
 /// The first completion for which it does not is the last: an error, or a message like any other if
-/// the kernel had to stop, as when the completion queue is full. A stream whose peer has ended it
-/// ends in a message without bytes. To go on, push it again.
+/// the kernel had to stop, as when the completion queue is full. The end of a stream is a message
+/// without bytes, and it is the last; so is an empty datagram. To go on, push it again.
 ///
 /// # Errors
 ///
