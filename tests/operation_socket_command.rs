@@ -23,7 +23,7 @@ mod rings;
 mod sockets;
 
 use rings::run;
-use sockets::{ADDRESS_SIZE, fill, from_kernel, listener, option, take, tcp, udp};
+use sockets::{ADDRESS_SIZE, await_data, fill, from_kernel, listener, option, take, tcp, udp};
 
 /// Whether the kernel has the commands for amounts and options: the last came with Linux 6.7.
 #[track_caller]
@@ -56,21 +56,6 @@ fn amount<T: Threads>(
     let command = command_of(cmd_op, socket.as_raw_fd());
     // SAFETY: it uses no memory, and the socket is borrowed.
     unsafe { run(cq, sq, &command, none) }.raw_result()
-}
-
-/// Waits until something can be received.
-fn await_data(socket: &impl AsRawFd, n: usize) {
-    let mut buffer = vec![0u8; n];
-    // SAFETY: the buffer has room for as many bytes.
-    let got = unsafe {
-        libc::recv(
-            socket.as_raw_fd(),
-            buffer.as_mut_ptr().cast(),
-            n,
-            libc::MSG_PEEK | libc::MSG_WAITALL,
-        )
-    };
-    assert_eq!(usize::try_from(got), Ok(n));
 }
 
 #[test]

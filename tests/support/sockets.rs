@@ -157,3 +157,19 @@ pub(crate) fn option(socket: &impl AsRawFd, level: i32, name: i32) -> i32 {
     assert_eq!((result, length), (0, 4), "{}", io::Error::last_os_error());
     value
 }
+
+/// Waits until `n` bytes can be received, and leaves them.
+#[track_caller]
+pub(crate) fn await_data(socket: &impl AsRawFd, n: usize) {
+    let mut buffer = vec![0u8; n];
+    // SAFETY: the buffer has room for as many bytes.
+    let got = unsafe {
+        libc::recv(
+            socket.as_raw_fd(),
+            buffer.as_mut_ptr().cast(),
+            n,
+            libc::MSG_PEEK | libc::MSG_WAITALL,
+        )
+    };
+    assert_eq!(usize::try_from(got), Ok(n));
+}
