@@ -17,7 +17,7 @@ use crate::entry::{RecvSendFlags, Sqe};
 ///
 /// # Errors
 ///
-/// * `EMSGSIZE` with more than 1024 buffers.
+/// * `EMSGSIZE` with more than 1024 buffers, on some kernels `EINVAL`.
 /// * `EINVAL` with more than one if a buffer group was selected.
 /// * `EFAULT` if the message, or something that it names, is not mapped.
 /// * Those of [`Recv`](super::Recv) and of `recvmsg(2)`.

@@ -143,7 +143,7 @@ impl Operation for Sendto {
 /// # Errors
 ///
 /// * `ENOBUFS` if the group is empty, `ENOENT` if there is no such group.
-/// * `EINVAL` on a kernel before 6.10.
+/// * `EOPNOTSUPP` on a kernel before 6.10.
 /// * Those of [`Send`].
 ///
 /// # Cancellation
@@ -152,8 +152,9 @@ impl Operation for Sendto {
 ///
 /// # Notes
 ///
-/// Without a buffer group it sends `len` bytes at address 0, which is an `EFAULT`. Of a group of
-/// [`ProvideBuffers`](super::ProvideBuffers) each buffer has a completion of its own.
+/// Without a buffer group it sends `len` bytes at address 0, which is an `EFAULT`, or on older
+/// kernels an `EINVAL`. Of a group of [`ProvideBuffers`](super::ProvideBuffers) each buffer has a
+/// completion of its own.
 ///
 /// # Safety
 ///
