@@ -9,7 +9,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use lio_uring::operation::{
-    AcceptMultiDirect, Bind, CloseFixed, Connect, Listen, OpCode, SocketDirect,
+    AcceptMultiDirect, Bind, CloseFixed, Connect, Listen, OpCode, Shutdown, SocketDirect,
 };
 use lio_uring::{FileSlot, SqeFlags};
 
@@ -219,9 +219,15 @@ fn server_and_client_run_on_operations_and_slots_alone() {
             let answer: Vec<_> = received.iter().rev().copied().collect();
             send(cq, sq, slot, &answer);
             assert_eq!(recv(cq, sq, CLIENT.cast_signed()), answer);
+            let shutdown = Shutdown {
+                fd: slot,
+                how: libc::SHUT_WR,
+            };
+            // SAFETY: the operation points to nothing.
+            unsafe { run(cq, sq, &shutdown, fixed) }.result().unwrap();
+            assert_eq!(recv(cq, sq, CLIENT.cast_signed()), b"", "the end");
             let close = |file_index| CloseFixed { file_index };
             assert_eq!(simply(cq, sq, &close(slot.cast_unsigned())), 0);
-            assert_eq!(recv(cq, sq, CLIENT.cast_signed()), b"", "the end");
             assert_eq!(simply(cq, sq, &close(CLIENT)), 0);
         }
         assert_eq!(cancel(cq, sq).raw_result(), -libc::ECANCELED);

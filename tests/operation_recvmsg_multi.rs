@@ -248,7 +248,7 @@ fn recvmsg_multi_says_what_was_cut_off() {
             let (here, to) = udp();
             set_option(&here, libc::SOL_SOCKET, libc::SO_TIMESTAMP, 1);
             let (there, from) = udp();
-            let buffers = Buffers::new(2, SIZE);
+            let buffers = Buffers::new(4, SIZE);
             let _ring = buffers.ring(sq);
             // No time stamp fits, and of the address only family, port and two bytes.
             let mut msg = layout(6, 8);
@@ -279,7 +279,7 @@ fn recvmsg_multi_takes_no_more_of_a_buffer_than_its_iovec_says() {
     each_ring!(|cq, sq| {
         for (limit, kept) in [(0, 40), (HEADER + 10, 10)] {
             let (here, there) = UnixDatagram::pair().unwrap();
-            let buffers = Buffers::new(2, SIZE);
+            let buffers = Buffers::new(4, SIZE);
             let _ring = buffers.ring(sq);
             let parts = [libc::iovec {
                 iov_base: ptr::null_mut(),

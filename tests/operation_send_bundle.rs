@@ -183,7 +183,8 @@ fn send_bundle_that_cannot_be_gives_the_documented_errors() {
         assert_eq!(done.raw_result(), -libc::ENOBUFS);
         // SAFETY: nothing is mapped at address 0, and the socket stays.
         let done = unsafe { run(cq, sq, &bundle_of(&here, 8), |_| ()) };
-        assert_eq!(done.raw_result(), -libc::EFAULT, "without a group");
+        let errno = -done.raw_result();
+        assert!([libc::EFAULT, libc::EINVAL].contains(&errno), "{done:?}");
         let (pipe, _writer) = io::pipe().unwrap();
         buffers.add(&mut ring, 0);
         let done = send(cq, sq, &pipe, 0);
@@ -203,7 +204,7 @@ fn send_bundle_needs_linux_6_10() {
         let (here, _there) = UnixStream::pair().unwrap();
         // SAFETY: there is no group, and the socket stays.
         let done = unsafe { run(cq, sq, &bundle_of(&here, 0), select) };
-        assert_eq!(done.raw_result(), -libc::EINVAL);
+        assert_eq!(done.raw_result(), -libc::EOPNOTSUPP);
     });
 }
 

@@ -122,7 +122,9 @@ fn sendmsg_zc_fixed_sends_parts_of_a_registered_buffer() {
             // taken.
             let (result, notification) = unsafe { run_zc(cq, sq, &fixed, |_| ()) };
             if !known {
-                assert_eq!(result.raw_result(), -libc::EINVAL);
+                // Some kernels look for the buffer first.
+                let missing = buf_index == 1 && result.raw_result() == -libc::EFAULT;
+                assert!(missing || result.raw_result() == -libc::EINVAL);
             } else if errno != 0 {
                 assert_eq!(result.raw_result(), -errno);
             } else {

@@ -5,6 +5,8 @@
 use std::mem::MaybeUninit;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
+use lio_uring::Completion;
+
 /// A part of a message to be sent.
 pub(crate) fn part(bytes: &[u8]) -> libc::iovec {
     libc::iovec {
@@ -82,4 +84,12 @@ pub(crate) unsafe fn descriptors(data: &[u8]) -> Vec<OwnedFd> {
         // SAFETY: the caller's promise.
         .map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
         .collect()
+}
+
+/// Fails unless a message was refused because it has too many parts.
+#[track_caller]
+pub(crate) fn assert_too_many(done: Completion) {
+    // Linux 6.1 and 6.12 have an error of their own for it.
+    let errno = -done.raw_result();
+    assert!([libc::EMSGSIZE, libc::EINVAL].contains(&errno), "{done:?}");
 }
