@@ -7,8 +7,9 @@ use std::net::TcpStream;
 use std::os::fd::AsRawFd;
 use std::ptr;
 
-use lio_uring::operation::{AcceptDirect, AcceptMultiDirect, CloseFixed, OpCode};
-use lio_uring::{AcceptFlags, FileSlot, Sqe};
+use lio_uring::kind::Threads;
+use lio_uring::operation::{AcceptDirect, AcceptMultiDirect, OpCode};
+use lio_uring::{AcceptFlags, CompletionQueue, FileSlot, Sqe, SubmissionQueue};
 
 #[path = "support/needs.rs"]
 mod needs;
@@ -21,7 +22,7 @@ mod slots;
 mod sockets;
 
 use rings::{PENDING, cancel, next, run, submit_pending};
-use slots::{assert_connected, simply};
+use slots::{assert_connected, close};
 use sockets::{ADDRESS_SIZE, from_kernel, listener};
 
 /// What memory holds that nothing has been written to.
@@ -41,6 +42,18 @@ fn accept_of(listener: &impl AsRawFd, file_index: FileSlot) -> AcceptDirect {
         flags: 0,
         file_index,
     }
+}
+
+/// Accepts a connection, and returns the result.
+#[track_caller]
+fn accept<T: Threads>(
+    cq: &mut CompletionQueue<T>,
+    sq: &mut SubmissionQueue<T>,
+    accept: &AcceptDirect,
+) -> i32 {
+    assert!(accept.addr.is_null());
+    // SAFETY: the address is null, and the tests keep their listeners.
+    unsafe { run(cq, sq, accept, |_| ()) }.raw_result()
 }
 
 #[test]
@@ -93,13 +106,13 @@ fn accept_direct_that_cannot_be_closes_the_connection_or_leaves_it() {
             (FileSlot::Allocate, libc::ENFILE),
         ] {
             let mut peer = TcpStream::connect(here).unwrap();
-            let result = simply(cq, sq, &accept_of(&listener, index));
+            let result = accept(cq, sq, &accept_of(&listener, index));
             assert_eq!(result, -errno, "without a table");
             assert_eq!(peer.read(&mut [0]).unwrap(), 0, "it is closed");
         }
         sq.register_files_sparse(1).unwrap();
         let mut peer = TcpStream::connect(here).unwrap();
-        let result = simply(cq, sq, &accept_of(&listener, FileSlot::At(1)));
+        let result = accept(cq, sq, &accept_of(&listener, FileSlot::At(1)));
         assert_eq!(result, -libc::EINVAL, "outside of it");
         assert_eq!(peer.read(&mut [0]).unwrap(), 0, "it is closed");
 
@@ -108,13 +121,13 @@ fn accept_direct_that_cannot_be_closes_the_connection_or_leaves_it() {
             flags: libc::SOCK_CLOEXEC,
             ..accept_of(&listener, FileSlot::Allocate)
         };
-        assert_eq!(simply(cq, sq, &inherited), -libc::EINVAL);
+        assert_eq!(accept(cq, sq, &inherited), -libc::EINVAL);
         // It is refused before anything is accepted.
-        assert_eq!(simply(cq, sq, &accept_of(&listener, FileSlot::Allocate)), 0);
+        assert_eq!(accept(cq, sq, &accept_of(&listener, FileSlot::Allocate)), 0);
         assert_connected(cq, sq, 0, &mut peer);
 
         let mut peer = TcpStream::connect(here).unwrap();
-        let result = simply(cq, sq, &accept_of(&listener, FileSlot::Allocate));
+        let result = accept(cq, sq, &accept_of(&listener, FileSlot::Allocate));
         assert_eq!(result, -libc::ENFILE, "the table is full");
         assert_eq!(peer.read(&mut [0]).unwrap(), 0, "it is closed");
     });
@@ -129,15 +142,15 @@ fn accept_direct_cancelled_leaves_the_slot_and_the_connection() {
         let (listener, here) = listener();
         let (old, mut other) = sockets::tcp();
         sq.register_files(&[old.as_raw_fd()]).unwrap();
-        let accept = accept_of(&listener, FileSlot::At(0));
+        let waiting = accept_of(&listener, FileSlot::At(0));
         // SAFETY: the address is null, and the listener stays.
-        unsafe { sq.push(&accept, PENDING) }.unwrap();
+        unsafe { sq.push(&waiting, PENDING) }.unwrap();
         submit_pending(cq, sq);
         assert_eq!(cancel(cq, sq).raw_result(), -libc::ECANCELED);
         assert_connected(cq, sq, 0, &mut other);
         let mut peer = TcpStream::connect(here).unwrap();
         assert_eq!(cq.try_next().unwrap(), None);
-        assert_eq!(simply(cq, sq, &accept), 0);
+        assert_eq!(accept(cq, sq, &waiting), 0);
         assert_connected(cq, sq, 0, &mut peer);
     });
 }
@@ -163,6 +176,18 @@ fn accept_direct_that_may_not_wait_or_polls_first() {
         assert_eq!(done.result().unwrap(), 0);
         assert_connected(cq, sq, 0, &mut peer);
     });
+}
+
+/// Accepts a connection again and again where that ends at once, and returns the result.
+#[track_caller]
+fn accept_all<T: Threads>(
+    cq: &mut CompletionQueue<T>,
+    sq: &mut SubmissionQueue<T>,
+    accept: &AcceptMultiDirect,
+) -> i32 {
+    assert!(accept.addr.is_null());
+    // SAFETY: the address is null, and the tests keep their listeners.
+    unsafe { run(cq, sq, accept, |_| ()) }.raw_result()
 }
 
 fn accept_all_of(listener: &impl AsRawFd) -> AcceptMultiDirect {
@@ -193,7 +218,7 @@ fn accept_multi_direct_fills_the_slots_until_there_is_none() {
             assert_eq!(done.result().unwrap(), slot);
         }
         // An empty slot serves again.
-        assert_eq!(simply(cq, sq, &CloseFixed { file_index: 1 }), 0);
+        close(cq, sq, 1);
         assert_eq!(peers[1].read(&mut [0]).unwrap(), 0, "it is closed");
         peers[1] = TcpStream::connect(here).unwrap();
         let done = next(cq);
@@ -247,7 +272,7 @@ fn accept_multi_direct_that_cannot_be_gives_the_documented_errors() {
     each_ring!(|cq, sq| {
         let (listener, here) = listener();
         let mut peer = TcpStream::connect(here).unwrap();
-        let result = simply(cq, sq, &accept_all_of(&listener));
+        let result = accept_all(cq, sq, &accept_all_of(&listener));
         assert_eq!(result, -libc::ENFILE, "without a table");
         assert_eq!(peer.read(&mut [0]).unwrap(), 0, "it is closed");
         sq.register_files_sparse(1).unwrap();
@@ -261,7 +286,7 @@ fn accept_multi_direct_that_cannot_be_gives_the_documented_errors() {
             (accept_all_of(&pipe), libc::ENOTSOCK),
             (accept_all_of(&-1), libc::EBADF),
         ] {
-            assert_eq!(simply(cq, sq, &accept), -errno);
+            assert_eq!(accept_all(cq, sq, &accept), -errno);
         }
     });
 }

@@ -8,10 +8,11 @@ use std::process;
 use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use lio_uring::kind::Threads;
 use lio_uring::operation::{
-    AcceptMultiDirect, Bind, CloseFixed, Connect, Listen, OpCode, Shutdown, SocketDirect,
+    AcceptMultiDirect, Bind, Connect, Listen, OpCode, Shutdown, SocketDirect,
 };
-use lio_uring::{FileSlot, SqeFlags};
+use lio_uring::{CompletionQueue, FileSlot, SqeFlags, SubmissionQueue};
 
 #[path = "support/needs.rs"]
 mod needs;
@@ -24,7 +25,7 @@ mod slots;
 mod sockets;
 
 use rings::{PENDING, cancel, results, run, submit_pending};
-use slots::{assert_connected, fixed, recv, recv_of, send, send_of, simply};
+use slots::{assert_connected, close, fixed, recv, recv_of, send, send_of};
 use sockets::{ADDRESS_SIZE, listener, to_kernel};
 
 const STREAM: SocketDirect = SocketDirect {
@@ -41,6 +42,17 @@ fn has_slots() -> bool {
     needs::operations(&[OpCode::SOCKET])
 }
 
+/// Makes a socket, and returns the result.
+#[track_caller]
+fn make<T: Threads>(
+    cq: &mut CompletionQueue<T>,
+    sq: &mut SubmissionQueue<T>,
+    socket: &SocketDirect,
+) -> i32 {
+    // SAFETY: it points to nothing, and the slots are the test's own.
+    unsafe { run(cq, sq, socket, |_| ()) }.raw_result()
+}
+
 #[test]
 fn socket_direct_connects_through_its_slot() {
     if !has_slots() {
@@ -55,7 +67,7 @@ fn socket_direct_connects_through_its_slot() {
                 file_index,
                 ..STREAM
             };
-            let made = simply(cq, sq, &socket);
+            let made = make(cq, sq, &socket);
             let slot = if file_index == FileSlot::Allocate {
                 assert!([0, 1, 3].contains(&made), "{made}");
                 made
@@ -87,7 +99,7 @@ fn socket_direct_replaces_what_its_slot_held() {
         sq.register_files(&[here.as_raw_fd()]).unwrap();
         drop(here);
         send(cq, sq, 0, b"before");
-        assert_eq!(simply(cq, sq, &STREAM), 0);
+        assert_eq!(make(cq, sq, &STREAM), 0);
         let mut all = Vec::new();
         there.read_to_end(&mut all).unwrap();
         assert_eq!(all, b"before", "it is closed");
@@ -108,8 +120,8 @@ fn socket_direct_that_cannot_be_gives_the_documented_errors() {
             file_index: FileSlot::Allocate,
             ..STREAM
         };
-        assert_eq!(simply(cq, sq, &STREAM), -libc::ENXIO, "without a table");
-        assert_eq!(simply(cq, sq, &any), -libc::ENFILE, "without a table");
+        assert_eq!(make(cq, sq, &STREAM), -libc::ENXIO, "without a table");
+        assert_eq!(make(cq, sq, &any), -libc::ENFILE, "without a table");
         sq.register_files_sparse(1).unwrap();
         let outside = SocketDirect {
             file_index: FileSlot::At(1),
@@ -127,10 +139,10 @@ fn socket_direct_that_cannot_be_gives_the_documented_errors() {
             ("with flags", flags, libc::EINVAL),
             ("of no family", family, libc::EAFNOSUPPORT),
         ] {
-            assert_eq!(simply(cq, sq, &socket), -errno, "{what}");
+            assert_eq!(make(cq, sq, &socket), -errno, "{what}");
         }
-        assert_eq!(simply(cq, sq, &any), 0);
-        assert_eq!(simply(cq, sq, &any), -libc::ENFILE, "the table is full");
+        assert_eq!(make(cq, sq, &any), 0);
+        assert_eq!(make(cq, sq, &any), -libc::ENFILE, "the table is full");
     });
 }
 
@@ -226,9 +238,8 @@ fn server_and_client_run_on_operations_and_slots_alone() {
             // SAFETY: the operation points to nothing.
             unsafe { run(cq, sq, &shutdown, fixed) }.result().unwrap();
             assert_eq!(recv(cq, sq, CLIENT.cast_signed()), b"", "the end");
-            let close = |file_index| CloseFixed { file_index };
-            assert_eq!(simply(cq, sq, &close(slot.cast_unsigned())), 0);
-            assert_eq!(simply(cq, sq, &close(CLIENT)), 0);
+            close(cq, sq, slot.cast_unsigned());
+            close(cq, sq, CLIENT);
         }
         assert_eq!(cancel(cq, sq).raw_result(), -libc::ECANCELED);
     });

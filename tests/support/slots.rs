@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::os::fd::RawFd;
 
 use lio_uring::kind::Threads;
-use lio_uring::operation::{Operation, Recv, Send};
+use lio_uring::operation::{CloseFixed, Recv, Send};
 use lio_uring::{CompletionQueue, Sqe, SqeFlags, SubmissionQueue};
 
 use crate::rings::run;
@@ -17,15 +17,16 @@ pub(crate) fn fixed(sqe: &mut Sqe) {
     sqe.insert_flags(SqeFlags::FIXED_FILE);
 }
 
-/// Runs an operation that keeps no memory.
+/// Empties a slot.
 #[track_caller]
-pub(crate) fn simply<T: Threads>(
+pub(crate) fn close<T: Threads>(
     cq: &mut CompletionQueue<T>,
     sq: &mut SubmissionQueue<T>,
-    operation: &impl Operation,
-) -> i32 {
-    // SAFETY: the tests' operations point to nothing, and their files are the tests' own.
-    unsafe { run(cq, sq, operation, |_| ()) }.raw_result()
+    file_index: u32,
+) {
+    // SAFETY: it points to nothing, and the slots are the test's own.
+    let done = unsafe { run(cq, sq, &CloseFixed { file_index }, |_| ()) };
+    assert_eq!(done.result().expect("a file in the slot"), 0);
 }
 
 pub(crate) fn recv_of(slot: RawFd, buffer: &mut [u8]) -> Recv {
