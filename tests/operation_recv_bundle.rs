@@ -294,14 +294,14 @@ fn recv_multi_in_bundles_cancelled_leaves_the_buffers_and_the_data() {
     });
 }
 
-/// Receives all of a stream of 110 bytes with a multishot operation of these bounds, and returns how
-/// long the pieces were; or nothing if the kernel refuses the bounds.
+/// Receives a stream of 110 bytes with a multishot operation of these bounds, a piece and the whole,
+/// and returns how long the pieces were; or nothing if the kernel refuses the bounds.
 #[track_caller]
 fn pieces<T: Threads>(
     cq: &mut CompletionQueue<T>,
     sq: &mut SubmissionQueue<T>,
-    len: u32,
-    total: u32,
+    (len, total): (u32, u32),
+    mode: RecvSendFlags,
 ) -> Option<Vec<usize>> {
     let (here, mut there) = tcp();
     let mut group = Group::new(sq, 16);
@@ -311,6 +311,7 @@ fn pieces<T: Threads>(
     unsafe {
         sq.push_with(&multi_of(&here, len), PENDING, |sqe| {
             select(sqe);
+            sqe.insert_recv_send_flags(mode);
             sqe.set_file_index(total);
         })
     }
@@ -340,8 +341,9 @@ fn recv_multi_brings_no_more_at_once_than_it_is_told() {
         return;
     }
     each_ring!(|cq, sq| {
+        let none = RecvSendFlags::empty();
         for len in [10, 50, 64, 100] {
-            let Some(pieces) = pieces(cq, sq, len, 0) else {
+            let Some(pieces) = pieces(cq, sq, (len, 0), none) else {
                 return;
             };
             let piece = SIZE.min(len as usize);
@@ -359,16 +361,18 @@ fn recv_multi_ends_when_as_much_has_come_as_it_is_told() {
         return;
     }
     each_ring!(|cq, sq| {
-        for (len, total, wanted) in [
-            (10, 30, &[10, 10, 10][..]),
-            (10, 35, &[10, 10, 10, 10]),
-            (0, 64, &[64]),
-            (0, 100, &[64, 46]),
+        let (single, bundle) = (RecvSendFlags::empty(), RecvSendFlags::BUNDLE);
+        for (len, total, mode, wanted) in [
+            (10, 30, single, &[10, 10, 10][..]),
+            (10, 35, single, &[10, 10, 10, 10]),
+            (10, 35, bundle, &[10, 10, 10, 5]),
+            (0, 64, single, &[64]),
+            (0, 100, single, &[64, 46]),
         ] {
-            let Some(pieces) = pieces(cq, sq, len, total) else {
+            let Some(pieces) = pieces(cq, sq, (len, total), mode) else {
                 return;
             };
-            assert_eq!(pieces, wanted, "{len} and {total}");
+            assert_eq!(pieces, wanted, "{len}, {total}, {mode:?}");
         }
     });
 }
