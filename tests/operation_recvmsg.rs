@@ -28,7 +28,9 @@ mod rings;
 mod sockets;
 
 use group::{Buffers, UNTOUCHED, select};
-use messages::{control_room, data_of, descriptors, message, rights, room};
+use messages::{
+    control_len, control_room, data_of, descriptors, message, rights, room, set_control_len,
+};
 use rings::{PENDING, cancel, next, results, run, submit_pending};
 use sockets::{ADDRESS_SIZE, bytes, count, from_kernel, set_option, tcp, udp};
 
@@ -67,11 +69,11 @@ fn recvmsg<T: Threads>(
     msg.msg_name = address.as_mut_ptr().cast();
     msg.msg_namelen = 32;
     msg.msg_control = control.as_mut_ptr().cast();
-    msg.msg_controllen = control.len();
+    set_control_len(&mut msg, control.len());
     // SAFETY: all of the message and the socket stay until the completion has been taken, and
     // nothing else uses them.
     let done = unsafe { run(cq, sq, &recvmsg_of(socket, &mut msg, flags), |_| ()) };
-    control.truncate(msg.msg_controllen);
+    control.truncate(control_len(&msg));
     Received {
         done,
         parts: [one, two],
@@ -156,7 +158,7 @@ fn pass_pipe(socket: &UnixStream) -> io::PipeWriter {
     let parts = [messages::part(b"a file")];
     let mut msg = message(&parts);
     msg.msg_control = control.as_mut_ptr().cast();
-    msg.msg_controllen = control.len();
+    set_control_len(&mut msg, control.len());
     // SAFETY: the message and what it names are valid.
     let n = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const msg, 0) };
     assert_eq!(n, 6, "{}", io::Error::last_os_error());

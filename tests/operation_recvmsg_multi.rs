@@ -25,7 +25,7 @@ mod rings;
 mod sockets;
 
 use group::{Buffers, select};
-use messages::{control_room, descriptors, message, part, rights};
+use messages::{control_room, descriptors, message, part, rights, set_control_len};
 use rings::{PENDING, cancel, next, run, submit_pending};
 use sockets::{ADDRESS_SIZE, from_kernel, set_option, udp};
 
@@ -44,7 +44,7 @@ fn layout(name: u32, control: usize) -> libc::msghdr {
     let mut msg = message(&[]);
     msg.msg_iov = ptr::null_mut();
     msg.msg_namelen = name;
-    msg.msg_controllen = control;
+    set_control_len(&mut msg, control);
     msg
 }
 
@@ -211,7 +211,7 @@ fn recvmsg_multi_brings_descriptors() {
             let parts = [part(b"files")];
             let mut sent = message(&parts);
             sent.msg_control = control.as_mut_ptr().cast();
-            sent.msg_controllen = control.len();
+            set_control_len(&mut sent, control.len());
             // SAFETY: the message and what it names are valid.
             let result = unsafe { libc::sendmsg(there.as_raw_fd(), &raw const sent, 0) };
             assert_eq!(result, 5);

@@ -22,7 +22,7 @@ mod rings;
 #[path = "support/sockets.rs"]
 mod sockets;
 
-use messages::{control_room, data_of, descriptors, message, part, rights, room};
+use messages::{control_room, data_of, descriptors, message, part, rights, room, set_control_len};
 use rings::{PENDING, cancel, next, results, run, submit_pending};
 use sockets::{ADDRESS_SIZE, assert_empty, count, fill, take, tcp, to_kernel, udp};
 
@@ -121,7 +121,7 @@ fn sendmsg_passes_descriptors_on() {
         let parts = [part(b"two files")];
         let mut msg = message(&parts);
         msg.msg_control = control.as_mut_ptr().cast();
-        msg.msg_controllen = control.len();
+        set_control_len(&mut msg, control.len());
         // SAFETY: all of the message, the files and the socket stay until the completion has been
         // taken.
         let done = unsafe { run(cq, sq, &sendmsg_of(&here, &msg, 0), |_| ()) };
@@ -132,7 +132,7 @@ fn sendmsg_passes_descriptors_on() {
         let parts = [room(&mut text)];
         let mut msg = message(&parts);
         msg.msg_control = space.as_mut_ptr().cast();
-        msg.msg_controllen = space.len();
+        set_control_len(&mut msg, space.len());
         let recvmsg = Recvmsg {
             fd: there.as_raw_fd(),
             msg: &raw mut msg,
@@ -330,7 +330,7 @@ fn sendmsg_of_what_is_not_mapped_gives_efault() {
         name.msg_namelen = ADDRESS_SIZE.into();
         let mut control = message(&fine);
         control.msg_control = nowhere;
-        control.msg_controllen = control_room(4);
+        set_control_len(&mut control, control_room(4));
         let part = message(&broken);
         let (array, name) = (&raw const array, &raw const name);
         let (control, part) = (&raw const control, &raw const part);

@@ -38,6 +38,27 @@ pub(crate) fn message(parts: &[libc::iovec]) -> libc::msghdr {
     msg
 }
 
+/// Says how many bytes a message has for control data.
+pub(crate) fn set_control_len(msg: &mut libc::msghdr, len: usize) {
+    #[allow(
+        clippy::useless_conversion,
+        clippy::unnecessary_fallible_conversions,
+        reason = "some C libraries count the control data in 32 bits"
+    )]
+    let len = len.try_into().expect("little control data");
+    msg.msg_controllen = len;
+}
+
+/// How many bytes of control data a message has.
+pub(crate) fn control_len(msg: &libc::msghdr) -> usize {
+    #[allow(
+        clippy::useless_conversion,
+        clippy::unnecessary_fallible_conversions,
+        reason = "some C libraries count the control data in 32 bits"
+    )]
+    msg.msg_controllen.try_into().expect("a size")
+}
+
 /// The kernel's header of a control message: its length, a `size_t`, and two `int`.
 const HEADER: usize = size_of::<usize>() + 8;
 
