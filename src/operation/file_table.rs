@@ -12,7 +12,8 @@ use crate::sys;
 
 /// Empties a slot of the registered files.
 ///
-/// Operations that have started with the file keep it open until they complete.
+/// Operations that have started with the file keep it open until they complete. So do, before Linux
+/// 6.13 or so, all that have started with any registered file.
 ///
 /// # Result
 ///

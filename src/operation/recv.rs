@@ -96,6 +96,11 @@ impl Operation for Recv {
 ///
 /// Data may come in until the last completion, whose result is `ECANCELED`.
 ///
+/// # Notes
+///
+/// On newer kernels [`Sqe::set_file_index`] sets how many bytes are to come in all. The operation
+/// ends with the piece that reaches the number, which can go beyond it; in bundles it does not.
+///
 /// # Safety
 ///
 /// * The buffers of the group, not `buf`, are written: they fulfil the conditions under which they

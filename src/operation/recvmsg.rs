@@ -17,7 +17,7 @@ use crate::entry::{RecvSendFlags, Sqe};
 ///
 /// # Errors
 ///
-/// * `EMSGSIZE` with more than 1024 buffers.
+/// * `EMSGSIZE` with more than 1024 buffers, on some kernels `EINVAL`.
 /// * `EINVAL` with more than one if a buffer group was selected.
 /// * `EFAULT` if the message, or something that it names, is not mapped.
 /// * Those of [`Recv`](super::Recv) and of `recvmsg(2)`.
@@ -78,8 +78,8 @@ impl Operation for Recvmsg {
 /// will come.
 ///
 /// The first completion for which it does not is the last: an error, or a message like any other if
-/// the kernel had to stop, as when the completion queue is full. A stream whose peer has ended it
-/// ends in a message without bytes. To go on, push it again.
+/// the kernel had to stop, as when the completion queue is full. The end of a stream is a message
+/// without bytes, and it is the last; so is an empty datagram. To go on, push it again.
 ///
 /// # Errors
 ///

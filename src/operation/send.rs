@@ -123,9 +123,12 @@ impl Operation for Sendto {
 
 /// Sends the buffers of a group, as many as there are, in one go.
 ///
-/// Like [`Send`] with several buffers one after the other: what is queued in a
-/// [`BufferRing`](crate::BufferRing) leaves in its order, however many sends are under way. It must
-/// be pushed with a buffer group: `push_with(&op, user_data, |sqe| sqe.select_buffer(group))`.
+/// Like [`Send`] with several buffers one after the other, in the order of the
+/// [`BufferRing`](crate::BufferRing). It must be pushed with a buffer group:
+/// `push_with(&op, user_data, |sqe| sqe.select_buffer(group))`.
+///
+/// It takes its buffers out of the group as soon as it starts, even if it then waits for room. Of
+/// two that wait for the same socket either can be the first: only one at a time keeps the order.
 ///
 /// # Result
 ///
@@ -134,22 +137,26 @@ impl Operation for Sendto {
 /// [`Completion::buffer_id`](crate::Completion::buffer_id) is the first of them; the others are those
 /// that follow it in the [`BufferRing`](crate::BufferRing), up to the one in which the bytes end.
 /// They belong to the caller again. As long as [`Completion::more`](crate::Completion::more) holds,
-/// more will come; the last completion is the one with which the group is empty, or an error.
+/// more will come; the last completion is the one that has emptied the group, or an error.
+///
+/// An error that names a buffer means it and those that follow, which are out of the group, too;
+/// [`BufferRing::head`](crate::BufferRing::head) tells how many.
 ///
 /// # Errors
 ///
 /// * `ENOBUFS` if the group is empty, `ENOENT` if there is no such group.
-/// * `EINVAL` on a kernel before 6.10.
+/// * `EOPNOTSUPP` on a kernel before 6.10.
 /// * Those of [`Send`].
 ///
 /// # Cancellation
 ///
-/// As of [`Send`].
+/// As of [`Send`]. The buffers are out of the group, as after an error.
 ///
 /// # Notes
 ///
-/// Without a buffer group it sends `len` bytes at address 0, which is an `EFAULT`. Of a group of
-/// [`ProvideBuffers`](super::ProvideBuffers) each buffer has a completion of its own.
+/// Without a buffer group it sends `len` bytes at address 0, which is an `EFAULT`, or on older
+/// kernels an `EINVAL`. Of a group of [`ProvideBuffers`](super::ProvideBuffers) each buffer has a
+/// completion of its own.
 ///
 /// # Safety
 ///
@@ -166,7 +173,8 @@ impl Operation for Sendto {
 pub struct SendBundle {
     /// The socket.
     pub sockfd: RawFd,
-    /// About how many bytes each completion is to be for, or 0 for as many as possible. Older kernels
+    /// How many bytes the first completion is to be for at the most, or 0 for as many as possible. It
+    /// is for whole buffers, or for the beginning of one; later ones have no limit. Older kernels
     /// take 0 alone.
     pub len: u32,
     /// `MSG_*`.

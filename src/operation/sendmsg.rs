@@ -16,7 +16,8 @@ use crate::entry::{RecvSendFlags, Sqe};
 ///
 /// # Errors
 ///
-/// * `EMSGSIZE` with more than 1024 buffers, or if a datagram is too long.
+/// * `EMSGSIZE` with more than 1024 buffers, on some kernels `EINVAL`.
+/// * `EMSGSIZE` if a datagram is too long.
 /// * `EFAULT` if the message, or something that it names, is not mapped.
 /// * Those of [`Send`](super::Send) and of `sendmsg(2)`.
 ///
