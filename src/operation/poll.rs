@@ -70,10 +70,11 @@ impl Operation for PollAdd {
 ///
 /// # Result
 ///
-/// One completion each time that the file becomes ready, its result the events as of [`PollAdd`].
-/// As long as [`Completion::more`](crate::Completion::more) holds, more will come. The first
-/// completion for which it does not is the last: an error, or events like any other if the kernel
-/// had to stop, as when the completion queue is full. To go on, push it again.
+/// One completion each time that the file becomes ready, its result the events as of [`PollAdd`];
+/// those that were told before and are still there may be missing from it. As long as
+/// [`Completion::more`](crate::Completion::more) holds, more will come. The first completion for
+/// which it does not is the last: an error, or events like any other if the kernel had to stop, as
+/// when the completion queue is full. To go on, push it again.
 ///
 /// # Errors
 ///
