@@ -1,4 +1,4 @@
-//! Futexes: waiting on one or several, waking, and the kinds of waking.
+//! Futexes: waiting on one, waking, and the kinds of waking.
 
 #![cfg(target_os = "linux")]
 
@@ -9,26 +9,18 @@ use std::ptr;
 use std::sync::atomic::AtomicU32;
 use std::thread;
 
-use lio_uring::kind::Threads;
-use lio_uring::operation::{
-    Cancel, CancelFlags, FUTEX2_PRIVATE, FUTEX2_SIZE_U32, FutexWait, FutexWaiter, FutexWaitv,
-    FutexWake, OpCode, Operation,
-};
-use lio_uring::{CompletionQueue, SubmissionQueue};
+use lio_uring::operation::{Cancel, CancelFlags, FutexWait, FutexWake, OpCode};
 
+#[path = "support/futexes.rs"]
+mod futexes;
 #[path = "support/needs.rs"]
 mod needs;
 #[macro_use]
 #[path = "support/rings.rs"]
 mod rings;
 
-use rings::{CANCEL, PENDING, cancel_answered, results, run, submit_pending};
-
-const WAKE: u64 = 1000;
-const SHARED: u32 = FUTEX2_SIZE_U32;
-const PRIVATE: u32 = FUTEX2_SIZE_U32 | FUTEX2_PRIVATE;
-/// Every kind of waking.
-const ANY: u64 = u32::MAX as u64;
+use futexes::{ANY, PRIVATE, SHARED, WAKE, push, result, wake_from_a_thread, wake_of};
+use rings::{CANCEL, PENDING, cancel_answered, results, submit_pending};
 
 fn wait_of(futex: &AtomicU32, val: u64, mask: u64, futex_flags: u32) -> FutexWait {
     FutexWait {
@@ -38,46 +30,6 @@ fn wait_of(futex: &AtomicU32, val: u64, mask: u64, futex_flags: u32) -> FutexWai
         futex_flags,
         flags: 0,
     }
-}
-
-fn wake_of(futex: &AtomicU32, val: u64, mask: u64, futex_flags: u32) -> FutexWake {
-    FutexWake {
-        futex: futex.as_ptr(),
-        val,
-        mask,
-        futex_flags,
-        flags: 0,
-    }
-}
-
-/// Pushes an operation on a futex.
-#[track_caller]
-fn push<T: Threads>(sq: &mut SubmissionQueue<T>, operation: &impl Operation, user_data: u64) {
-    // SAFETY: the tests keep their futexes, and the arrays of them, until nothing waits any more.
-    unsafe { sq.push(operation, user_data) }.expect("room");
-}
-
-/// Runs an operation on a futex, and returns the result.
-#[track_caller]
-fn result<T: Threads>(
-    cq: &mut CompletionQueue<T>,
-    sq: &mut SubmissionQueue<T>,
-    operation: &impl Operation,
-) -> i32 {
-    // SAFETY: as for `push`; where an address is wrong, nothing is mapped.
-    unsafe { run(cq, sq, operation, |_| ()) }.raw_result()
-}
-
-/// Wakes by a system call, from another thread, until somebody was there to be woken.
-fn wake_from_a_thread(futex: &AtomicU32) -> i64 {
-    let wake = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
-    // SAFETY: the futex is borrowed.
-    thread::scope(|scope| {
-        scope
-            .spawn(|| unsafe { libc::syscall(libc::SYS_futex, futex.as_ptr(), wake, 1) })
-            .join()
-    })
-    .expect("the thread does not panic")
 }
 
 #[test]
@@ -426,159 +378,6 @@ fn futex_wake_that_makes_no_sense_fails() {
             ),
         ] {
             assert_eq!(result(cq, sq, &wrong), result_of_it, "{wrong:?}");
-        }
-    });
-}
-
-fn waitv_of(futexes: &[FutexWaiter]) -> FutexWaitv {
-    FutexWaitv {
-        futex: futexes.as_ptr(),
-        nr_futex: futexes.len().try_into().expect("few futexes"),
-        flags: 0,
-    }
-}
-
-/// Futexes that each hold their place, as many as can be waited on together.
-fn futexes() -> Vec<AtomicU32> {
-    (0..128).map(AtomicU32::new).collect()
-}
-
-/// What waits on each of them.
-fn waiters(futexes: &[AtomicU32], flags: u32) -> Vec<FutexWaiter> {
-    (0..)
-        .zip(futexes)
-        .map(|(val, futex)| FutexWaiter::new(futex.as_ptr(), val, flags))
-        .collect()
-}
-
-#[test]
-fn futex_waitv_tells_which_one_was_woken() {
-    if !needs::operations(&[OpCode::FUTEX_WAITV, OpCode::FUTEX_WAKE]) {
-        return;
-    }
-    each_ring!(|cq, sq| {
-        for flags in [SHARED, PRIVATE] {
-            let futexes = futexes();
-            for n in [1, 2, 128] {
-                for woken in [0, n / 2, n - 1] {
-                    let waiters = waiters(&futexes[..n], flags);
-                    push(sq, &waitv_of(&waiters), PENDING);
-                    submit_pending(cq, sq);
-                    push(sq, &wake_of(&futexes[woken], 1, ANY, flags), WAKE);
-                    let index = woken.try_into().unwrap();
-                    assert_eq!(results(cq, sq, 2), [(PENDING, index), (WAKE, 1)]);
-                    // It waits on none of the others any more.
-                    let other = wake_of(&futexes[n - 1 - woken], 1, ANY, flags);
-                    assert_eq!(result(cq, sq, &other), 0);
-                }
-            }
-        }
-    });
-}
-
-#[test]
-fn futex_waitv_keeps_no_array_once_it_is_submitted() {
-    if !needs::operations(&[OpCode::FUTEX_WAITV, OpCode::FUTEX_WAKE]) {
-        return;
-    }
-    each_ring!(|cq, sq| {
-        let futexes = futexes();
-        let mut waiters = waiters(&futexes[..3], PRIVATE);
-        push(sq, &waitv_of(&waiters), PENDING);
-        submit_pending(cq, sq);
-        waiters.fill(FutexWaiter::default());
-        push(sq, &wake_of(&futexes[2], 1, ANY, PRIVATE), WAKE);
-        assert_eq!(results(cq, sq, 2), [(PENDING, 2), (WAKE, 1)]);
-        assert_eq!(waiters, [FutexWaiter::default(); 3]);
-    });
-}
-
-#[test]
-fn futex_waitv_is_woken_by_a_system_call() {
-    if !needs::operations(&[OpCode::FUTEX_WAITV]) {
-        return;
-    }
-    each_ring!(|cq, sq| {
-        let futexes = futexes();
-        let waiters = waiters(&futexes[..5], PRIVATE);
-        push(sq, &waitv_of(&waiters), PENDING);
-        submit_pending(cq, sq);
-        assert_eq!(wake_from_a_thread(&futexes[3]), 1);
-        assert_eq!(results(cq, sq, 1), [(PENDING, 3)]);
-    });
-}
-
-#[test]
-fn futex_waitv_on_another_number_gives_eagain() {
-    if !needs::operations(&[OpCode::FUTEX_WAITV, OpCode::FUTEX_WAKE]) {
-        return;
-    }
-    each_ring!(|cq, sq| {
-        let futexes = futexes();
-        for wrong in [0, 5, 9] {
-            let mut waiters = waiters(&futexes[..10], PRIVATE);
-            waiters[wrong].val += 1;
-            assert_eq!(result(cq, sq, &waitv_of(&waiters)), -libc::EAGAIN);
-            // It waits on none of them.
-            for futex in &futexes[..10] {
-                assert_eq!(result(cq, sq, &wake_of(futex, 1, ANY, PRIVATE)), 0);
-            }
-        }
-    });
-}
-
-#[test]
-fn futex_waitv_cancelled_is_not_there_to_be_woken() {
-    if !needs::operations(&[OpCode::FUTEX_WAITV, OpCode::FUTEX_WAKE]) {
-        return;
-    }
-    each_ring!(|cq, sq| {
-        let futexes = futexes();
-        let waiters = waiters(&futexes[..4], PRIVATE);
-        push(sq, &waitv_of(&waiters), PENDING);
-        submit_pending(cq, sq);
-        let (done, answer) = cancel_answered(cq, sq);
-        assert_eq!((done.raw_result(), answer), (-libc::ECANCELED, 1));
-        for futex in &futexes[..4] {
-            assert_eq!(result(cq, sq, &wake_of(futex, 1, ANY, PRIVATE)), 0);
-        }
-    });
-}
-
-#[test]
-fn futex_waitv_that_makes_no_sense_fails() {
-    if !needs::operations(&[OpCode::FUTEX_WAITV]) {
-        return;
-    }
-    each_ring!(|cq, sq| {
-        let futexes: Vec<_> = (0..129).map(AtomicU32::new).collect();
-        let good = waiters(&futexes, PRIVATE);
-        let one = waitv_of(&good[..1]);
-        for (wrong, errno) in [
-            (waitv_of(&[]), libc::EINVAL),
-            (waitv_of(&good), libc::EINVAL),
-            (FutexWaitv { flags: 1, ..one }, libc::EINVAL),
-            (
-                FutexWaitv {
-                    futex: ptr::without_provenance(8),
-                    ..one
-                },
-                libc::EFAULT,
-            ),
-        ] {
-            assert_eq!(result(cq, sq, &wrong), -errno, "{wrong:?}");
-        }
-        let change: [(fn(&mut FutexWaiter), i32); 5] = [
-            (|waiter| waiter.flags = 0, libc::EINVAL),
-            (|waiter| waiter.flags = 3, libc::EINVAL),
-            (|waiter| waiter.val = 1 << 32, libc::EINVAL),
-            (|waiter| waiter.uaddr += 1, libc::EINVAL),
-            (|waiter| waiter.uaddr = 8, libc::EFAULT),
-        ];
-        for (change, errno) in change {
-            let mut two = [good[0], good[1]];
-            change(&mut two[1]);
-            assert_eq!(result(cq, sq, &waitv_of(&two)), -errno, "{two:?}");
         }
     });
 }

@@ -106,14 +106,14 @@ fn send_to<T: Threads, U: Threads>(
     assert_eq!(arrived(target), 0);
     // The target holds the file by itself.
     load(sq, b"to any slot");
-    assert_eq!(read(target, target_sq, 2).unwrap(), b"to a slot");
+    assert_eq!(read(target, target_sq, 2), Ok(b"to a slot".to_vec()));
     for slot in [0, 1] {
         assert_eq!(send(cq, sq, &message(fd, FileSlot::Allocate)), slot);
         assert_eq!(arrived(target), slot);
     }
     let full = send(cq, sq, &message(fd, FileSlot::Allocate));
     assert_eq!(full, -libc::ENFILE);
-    assert_eq!(read(target, target_sq, 0).unwrap(), b"to any slot");
+    assert_eq!(read(target, target_sq, 0), Ok(b"to any slot".to_vec()));
     // What a slot held is replaced.
     load(sq, b"instead");
     let silent = MsgRingFd {
@@ -121,7 +121,7 @@ fn send_to<T: Threads, U: Threads>(
         ..message(fd, FileSlot::At(0))
     };
     assert_eq!(send(cq, sq, &silent), 0);
-    assert_eq!(read(target, target_sq, 0).unwrap(), b"instead");
+    assert_eq!(read(target, target_sq, 0), Ok(b"instead".to_vec()));
     assert_eq!(target.try_next().unwrap(), None);
     // The sender has it still.
     target_sq.unregister_files().expect("a table");
