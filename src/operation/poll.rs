@@ -192,6 +192,9 @@ bitflags! {
 /// Without a flag it is a [`PollRemove`]. If the operation cannot wait for the new events, it
 /// completes with `ECANCELED`.
 ///
+/// Linux 5.10 loses the completion of a [`PollAdd`] whose new events are there already, unless the
+/// update is pushed with [`ASYNC`](crate::SqeFlags::ASYNC).
+///
 /// Since Linux 5.13. C: `io_uring_prep_poll_update(3)`.
 #[derive(Clone, Copy, Debug)]
 #[doc(alias("io_uring_prep_poll_update", "IORING_OP_POLL_REMOVE"))]
