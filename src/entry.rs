@@ -301,7 +301,8 @@ impl Sqe {
     ///
     /// Error of the operation: `EINVAL` if the file has no such information.
     ///
-    /// Since Linux 6.14. C: `IORING_RW_ATTR_FLAG_PI`.
+    /// Since Linux 6.14; older kernels ignore it, and read and write without any check. C:
+    /// `IORING_RW_ATTR_FLAG_PI`.
     #[inline]
     pub fn set_protection_information(&mut self, information: *const ProtectionInformation) {
         self.address3 = information as u64;

@@ -8,9 +8,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 
 use lio_uring::kind::Threads;
-use lio_uring::operation::{
-    OpCode, Operation, PollAdd, PollFlags, PollMulti, PollRemove, PollUpdate,
-};
+use lio_uring::operation::{Operation, PollAdd, PollFlags, PollMulti, PollRemove, PollUpdate};
 use lio_uring::{CompletionQueue, SetupFlags, SqeFlags, SubmissionQueue};
 
 #[path = "support/kernel.rs"]
