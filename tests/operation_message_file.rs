@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::io::{self, PipeReader, Write as _};
 use std::os::fd::{AsRawFd, RawFd};
+use std::thread;
 
 use lio_uring::kind::Threads;
 use lio_uring::operation::{MsgRingFd, MsgRingFlags, Nop, OpCode, Read};
@@ -122,7 +123,7 @@ fn send_to<T: Threads, U: Threads>(
     };
     assert_eq!(send(cq, sq, &silent), 0);
     assert_eq!(read(target, target_sq, 0), Ok(b"instead".to_vec()));
-    assert_eq!(target.try_next().unwrap(), None);
+    assert_eq!(target.try_next().expect("no error"), None);
     // The sender has it still.
     target_sq.unregister_files().expect("a table");
     assert_eq!(read(cq, sq, 1), Ok(Vec::new()));
@@ -226,6 +227,33 @@ fn message_of_a_file_to_a_ring_that_is_not_enabled_gives_ebadfd() {
         target_sq.enable().unwrap();
         assert_eq!(send(cq, sq, &message), 0);
         assert_eq!(arrived(&mut target), 0);
+    });
+}
+
+#[test]
+fn message_of_a_file_to_the_ring_of_a_thread_that_has_ended_gives_eownerdead() {
+    // Rings belong to threads since Linux 6.1.
+    if !needs::operations(&[OpCode::SENDMSG_ZC]) {
+        return;
+    }
+    each_ring!(|cq, sq| {
+        sq.register_files_sparse(2).unwrap();
+        load(sq, b"kept");
+        let fd = thread::spawn(|| {
+            let params = IoUring::builder()
+                .entries(4)
+                .single_issuer()
+                .defer_taskrun();
+            let mut ring = params.build().unwrap();
+            ring.submission().register_files_sparse(1).unwrap();
+            // The ring lives on as long as somebody has it open.
+            ring.fd().unwrap().try_clone_to_owned().unwrap()
+        })
+        .join()
+        .unwrap();
+        let sent = send(cq, sq, &message(fd.as_raw_fd(), FileSlot::At(0)));
+        assert_eq!(sent, -libc::EOWNERDEAD);
+        assert_eq!(read(cq, sq, 1).unwrap(), b"kept");
     });
 }
 
