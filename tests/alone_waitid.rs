@@ -14,8 +14,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use libc::{WCONTINUED, WEXITED, WNOHANG, WNOWAIT, WSTOPPED};
 use lio_uring::kind::Threads;
-use lio_uring::operation::{Cancel, CancelFlags, OpCode, Waitid};
-use lio_uring::{CompletionQueue, SubmissionQueue};
+use lio_uring::operation::{
+    Cancel, CancelFlags, LinkTimeout, OpCode, TimeoutFlags, Timespec, Waitid,
+};
+use lio_uring::{CompletionQueue, SqeFlags, SubmissionQueue};
 
 #[path = "support/needs.rs"]
 mod needs;
@@ -27,6 +29,9 @@ use rings::{CANCEL, PENDING, cancel_answered, results, run, submit_pending};
 
 /// What an answer holds that nothing has been written to.
 const UNTOUCHED: i32 = 0x5555;
+
+/// The user data of a limit.
+const LIMITED: u64 = 2;
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
@@ -398,6 +403,32 @@ fn waitid_cancelled_has_taken_no_child() {
         assert_eq!((done.raw_result(), counted), (-libc::ECANCELED, 1));
         // It has written that it knows nothing.
         assert_eq!(answer.0.si_signo, 0);
+        child.reap();
+    });
+}
+
+#[test]
+fn waitid_with_a_limit_ends_when_time_is_up() {
+    static SOON: Timespec = Timespec {
+        tv_sec: 0,
+        tv_nsec: 1_000_000,
+    };
+    let Some(_alone) = alone() else { return };
+    each_ring!(|cq, sq| {
+        let child = Shell::new();
+        let mut answer = Answer::new();
+        let waitid = waitid_of(libc::P_PID, child.id(), WEXITED, &mut answer);
+        // SAFETY: the answer stays until the completion has been taken.
+        unsafe { sq.push_with_flags(&waitid, PENDING, SqeFlags::IO_LINK) }.unwrap();
+        let limit = LinkTimeout {
+            ts: &raw const SOON,
+            flags: TimeoutFlags::empty(),
+        };
+        // SAFETY: the time is valid for ever.
+        unsafe { sq.push(&limit, LIMITED) }.unwrap();
+        // The limit's result is how many the kernel has cancelled, not ETIME.
+        let done = results(cq, sq, 2);
+        assert_eq!(done, [(PENDING, -libc::ECANCELED), (LIMITED, 1)]);
         child.reap();
     });
 }

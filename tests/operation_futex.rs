@@ -9,7 +9,10 @@ use std::ptr;
 use std::sync::atomic::AtomicU32;
 use std::thread;
 
-use lio_uring::operation::{Cancel, CancelFlags, FutexWait, FutexWake, OpCode};
+use lio_uring::SqeFlags;
+use lio_uring::operation::{
+    Cancel, CancelFlags, FutexWait, FutexWake, LinkTimeout, OpCode, TimeoutFlags, Timespec,
+};
 
 #[path = "support/futexes.rs"]
 mod futexes;
@@ -21,6 +24,9 @@ mod rings;
 
 use futexes::{ANY, PRIVATE, SHARED, WAKE, push, result, wake_from_a_thread, wake_of};
 use rings::{CANCEL, PENDING, cancel_answered, results, submit_pending};
+
+/// The user data of a limit.
+const LIMITED: u64 = 2;
 
 fn wait_of(futex: &AtomicU32, val: u64, mask: u64, futex_flags: u32) -> FutexWait {
     FutexWait {
@@ -251,6 +257,32 @@ fn futex_wait_cancelled_is_not_there_to_be_woken() {
         push(sq, &all, CANCEL);
         let gone = (PENDING, -libc::ECANCELED);
         assert_eq!(results(cq, sq, 4), [gone, gone, gone, (CANCEL, 1)]);
+    });
+}
+
+#[test]
+fn futex_wait_with_a_limit_ends_when_time_is_up() {
+    static SOON: Timespec = Timespec {
+        tv_sec: 0,
+        tv_nsec: 1_000_000,
+    };
+    if !needs::operations(&[OpCode::FUTEX_WAIT, OpCode::FUTEX_WAKE]) {
+        return;
+    }
+    each_ring!(|cq, sq| {
+        let futex = AtomicU32::new(0);
+        let wait = wait_of(&futex, 0, ANY, PRIVATE);
+        // SAFETY: the futex stays until the completion has been taken.
+        unsafe { sq.push_with_flags(&wait, PENDING, SqeFlags::IO_LINK) }.unwrap();
+        let limit = LinkTimeout {
+            ts: &raw const SOON,
+            flags: TimeoutFlags::empty(),
+        };
+        push(sq, &limit, LIMITED);
+        // The limit's result is how many the kernel has cancelled, not ETIME.
+        let done = results(cq, sq, 2);
+        assert_eq!(done, [(PENDING, -libc::ECANCELED), (LIMITED, 1)]);
+        assert_eq!(result(cq, sq, &wake_of(&futex, 1, ANY, PRIVATE)), 0);
     });
 }
 
