@@ -78,14 +78,16 @@ const TO_OTHER: PollUpdate = PollUpdate {
     flags: USER_DATA,
 };
 
-/// How an update can be pushed that has a poll complete at once.
+/// How an update can be pushed that has a poll complete at once, with nothing lost.
 fn ways() -> Vec<SqeFlags> {
-    let mut ways = vec![SqeFlags::ASYNC];
-    // Without a worker, Linux 5.10 loses the completion of the poll.
-    if !kernel::older_than(6, 1) {
-        ways.push(SqeFlags::empty());
+    let (at_once, on_a_worker) = (SqeFlags::empty(), SqeFlags::ASYNC);
+    if kernel::older_than(6, 1) {
+        vec![on_a_worker]
+    } else if kernel::older_than(6, 12) {
+        vec![at_once]
+    } else {
+        vec![at_once, on_a_worker]
     }
-    ways
 }
 
 /// Pushes an update that has a poll complete at once, and checks that it does.

@@ -192,8 +192,8 @@ bitflags! {
 /// Without a flag it is a [`PollRemove`]. If the operation cannot wait for the new events, it
 /// completes with `ECANCELED`.
 ///
-/// Linux 5.10 loses the completion of a [`PollAdd`] whose new events are there already, unless the
-/// update is pushed with [`ASYNC`](crate::SqeFlags::ASYNC).
+/// If the new events of a [`PollAdd`] are there already, old kernels lose a completion: Linux 5.10
+/// unless the update is pushed with [`ASYNC`](crate::SqeFlags::ASYNC), Linux 6.1 if it is.
 ///
 /// Since Linux 5.13. C: `io_uring_prep_poll_update(3)`.
 #[derive(Clone, Copy, Debug)]
