@@ -241,7 +241,7 @@ fn poll_multi_of_what_cannot_be_polled_fails() {
 
 #[test]
 fn poll_multi_that_skips_successes_gives_einval() {
-    // The flag came with Linux 5.17, as MSG_RING nearly did.
+    // The flag came with Linux 5.17, MSG_RING with the next.
     if !needs::operations(&[OpCode::MSG_RING]) {
         return;
     }

@@ -190,8 +190,8 @@ impl Operation for TimeoutRemove {
 ///
 /// # Notes
 ///
-/// The timer keeps its clock, and a [`Timeout`] loses its count: from then on time alone ends it. One
-/// with [`MULTISHOT`](TimeoutFlags::MULTISHOT) goes off at the new interval, without end.
+/// The timer keeps its clock, and a [`Timeout`] loses its count: from then on time alone ends it.
+/// One with [`MULTISHOT`](TimeoutFlags::MULTISHOT) goes off at the new interval, without end.
 ///
 /// # Safety
 ///
