@@ -299,7 +299,8 @@ impl Sqe {
     /// The value is [argument memory](crate::operation#memory); what it points to stays valid until
     /// the completion.
     ///
-    /// Error of the operation: `EINVAL` if the file has no such information.
+    /// Error of the operation: `EINVAL` if the file has no such information. Older kernels ignore it,
+    /// and read and write without any check.
     ///
     /// Since Linux 6.14. C: `IORING_RW_ATTR_FLAG_PI`.
     #[inline]

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use lio_uring::kind::Threads;
-use lio_uring::operation::{MsgRing, MsgRingFlags, Nop, OpCode};
+use lio_uring::operation::{MsgRing, MsgRingCqeFlags, MsgRingFlags, Nop, OpCode};
 use lio_uring::{
     Completion, CompletionFlags, CompletionQueue, IoUring, IoUringParams, Sqe, SqeFlags,
     SubmissionQueue,
@@ -20,7 +20,7 @@ mod needs;
 #[path = "support/rings.rs"]
 mod rings;
 
-use rings::{next, wait};
+use rings::{next, run, wait};
 
 const SENT: u64 = 7;
 
@@ -142,6 +142,49 @@ fn message_carries_flags_if_told_to() {
         let plain = message(target.as_raw_fd(), 8, 9);
         let sent = send(cq, sq, &plain, |sqe| sqe.set_file_index(1));
         assert_eq!(sent, -libc::EINVAL);
+        assert_eq!(target.try_next().unwrap(), None);
+    });
+}
+
+#[test]
+fn message_with_flags_carries_them() {
+    // The flag came with Linux 6.3.
+    if !needs::operations(&[OpCode::READ_MULTISHOT]) {
+        return;
+    }
+    each_ring!(|cq, sq| {
+        let (mut target, _sq) = lio_uring::with_capacity(4).unwrap();
+        let fd = target.as_raw_fd();
+        let buffer = (CompletionFlags::BUFFER | CompletionFlags::MORE).bits() | 77 << 16;
+        for (len, cqe_flags) in [(8, buffer), (u32::MAX, 0)] {
+            let message = MsgRingCqeFlags {
+                fd,
+                len,
+                data: 9,
+                flags: MsgRingFlags::empty(),
+                cqe_flags,
+            };
+            // SAFETY: the target is a ring of this test, which expects what comes there.
+            assert_eq!(unsafe { run(cq, sq, &message, plain) }.raw_result(), 0);
+            let done = next(&mut target);
+            assert_eq!((done.user_data(), done.flags().bits()), (9, cqe_flags));
+            assert_eq!(done.raw_result(), len.cast_signed());
+        }
+        for (fd, flags, errno) in [
+            (fd, MsgRingFlags::CQE_SKIP, libc::EINVAL),
+            (-1, MsgRingFlags::empty(), libc::EBADF),
+        ] {
+            let message = MsgRingCqeFlags {
+                fd,
+                len: 0,
+                data: 9,
+                flags,
+                cqe_flags: 0,
+            };
+            // SAFETY: as above.
+            let done = unsafe { run(cq, sq, &message, plain) };
+            assert_eq!(done.raw_result(), -errno);
+        }
         assert_eq!(target.try_next().unwrap(), None);
     });
 }

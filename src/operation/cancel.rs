@@ -57,7 +57,8 @@ bitflags! {
 ///
 /// 0 if the operation was found and stopped, or 1 if it was waiting for a futex or a child process.
 /// With [`ALL`](CancelFlags::ALL) or [`ANY`](CancelFlags::ANY), the number of operations found,
-/// which may be 0.
+/// which may be 0; all that wait for a futex count as one, and so do all that wait for a child
+/// process.
 ///
 /// # Errors
 ///

@@ -141,7 +141,8 @@ impl Operation for MsgRingCqeFlags {
 /// * `ENXIO` if the target has no registered files; with [`FileSlot::Allocate`] `ENFILE` if its table
 ///   is full or there is none.
 /// * `EOVERFLOW` if the target has no room for the completion. It has the file then, all the same.
-/// * `EOWNERDEAD` if the thread that the target belongs to has ended.
+/// * `EOWNERDEAD` if the thread that the target belongs to has ended. Linux 6.1 answers 0
+///   instead.
 ///
 /// # Cancellation
 ///

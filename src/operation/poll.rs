@@ -70,10 +70,11 @@ impl Operation for PollAdd {
 ///
 /// # Result
 ///
-/// One completion each time that the file becomes ready, its result the events as of [`PollAdd`].
-/// As long as [`Completion::more`](crate::Completion::more) holds, more will come. The first
-/// completion for which it does not is the last: an error, or events like any other if the kernel
-/// had to stop, as when the completion queue is full. To go on, push it again.
+/// One completion each time that the file becomes ready, its result the events as of [`PollAdd`];
+/// those that were told before and are still there may be missing from it. As long as
+/// [`Completion::more`](crate::Completion::more) holds, more will come. The first completion for
+/// which it does not is the last: an error, or events like any other if the kernel had to stop, as
+/// when the completion queue is full. To go on, push it again.
 ///
 /// # Errors
 ///
@@ -191,6 +192,9 @@ bitflags! {
 ///
 /// Without a flag it is a [`PollRemove`]. If the operation cannot wait for the new events, it
 /// completes with `ECANCELED`.
+///
+/// If the new events of a [`PollAdd`] are there already, old kernels lose a completion: Linux 5.10
+/// unless the update is pushed with [`ASYNC`](crate::SqeFlags::ASYNC), Linux 6.1 if it is.
 ///
 /// Since Linux 5.13. C: `io_uring_prep_poll_update(3)`.
 #[derive(Clone, Copy, Debug)]

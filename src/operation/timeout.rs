@@ -191,6 +191,7 @@ impl Operation for TimeoutRemove {
 /// # Notes
 ///
 /// The timer keeps its clock, and a [`Timeout`] loses its count: from then on time alone ends it.
+/// One with [`MULTISHOT`](TimeoutFlags::MULTISHOT) goes off at the new interval, without end.
 ///
 /// # Safety
 ///
@@ -234,12 +235,11 @@ impl Operation for TimeoutUpdate {
 ///
 /// # Result
 ///
-/// An error in any case:
-///
-/// * `ETIME`: time was up, and the operation was cancelled; its own result is `ECANCELED`.
-/// * `ECANCELED`: the operation ended in time.
-/// * `EALREADY`, on newer kernels `ENOENT`: time was up, but the operation was at work on a kernel
-///   worker, on its way there, or just ending. Its own result tells, and is `EINTR` if it was
+/// * The error `ETIME`: time was up, and the operation was cancelled; its own result is `ECANCELED`.
+/// * 1: the same, if the operation was waiting for a futex or a child process.
+/// * The error `ECANCELED`: the operation ended in time.
+/// * The error `EALREADY`, on newer kernels `ENOENT`: time was up, but the operation was at work on a
+///   kernel worker, on its way there, or just ending. Its own result tells, and is `EINTR` if it was
 ///   interrupted; it may go on without a limit.
 ///
 /// # Errors

@@ -58,6 +58,17 @@ pub(crate) fn cancel<T: Threads>(
     cq: &mut CompletionQueue<T>,
     sq: &mut SubmissionQueue<T>,
 ) -> Completion {
+    let (done, answer) = cancel_answered(cq, sq);
+    assert_eq!(answer, 0, "something to cancel");
+    done
+}
+
+/// Cancels the operation [`PENDING`] and returns its completion and the answer to the cancellation.
+#[track_caller]
+pub(crate) fn cancel_answered<T: Threads>(
+    cq: &mut CompletionQueue<T>,
+    sq: &mut SubmissionQueue<T>,
+) -> (Completion, i32) {
     let cancel = Cancel {
         user_data: PENDING,
         flags: CancelFlags::empty(),
@@ -66,8 +77,8 @@ pub(crate) fn cancel<T: Threads>(
     unsafe { sq.push(&cancel, CANCEL) }.expect("room");
     let mut both = wait(cq, sq, 2);
     both.sort_by_key(Completion::user_data);
-    assert_eq!(both[1].result().expect("something to cancel"), 0);
-    both[0]
+    assert_eq!(both[1].user_data(), CANCEL);
+    (both[0], both[1].raw_result())
 }
 
 /// Runs one operation and returns its completion.
