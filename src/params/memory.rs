@@ -12,7 +12,7 @@ use crate::ring::{self, Halves, IoUring, Ring};
 use crate::sys;
 
 /// How many bytes a page of the usual size has.
-fn page_size() -> usize {
+pub(crate) fn page_size() -> usize {
     // SAFETY: the call has no conditions.
     usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
 }
@@ -35,7 +35,7 @@ impl Mapping {
     /// Maps so many bytes for this process and not for its children, with further flags.
     ///
     /// With huge pages the length is a multiple of theirs.
-    fn anonymous(bytes: usize, flags: i32) -> io::Result<Self> {
+    pub(crate) fn anonymous(bytes: usize, flags: i32) -> io::Result<Self> {
         let access = libc::PROT_READ | libc::PROT_WRITE;
         let flags = libc::MAP_ANONYMOUS | flags;
         // SAFETY: a new mapping, at an address of the kernel's choice.
@@ -54,6 +54,16 @@ impl Mapping {
             return Err(io::Error::last_os_error());
         }
         Ok(mapping)
+    }
+
+    /// Where it begins.
+    pub(crate) fn address(&self) -> NonNull<u8> {
+        self.address
+    }
+
+    /// How many bytes it has.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes
     }
 }
 
@@ -94,10 +104,11 @@ pub struct RingMemory {
 }
 
 /// What huge pages of `x86_64` and aarch64 have, and what liburing takes them to have.
-const HUGE_PAGE: usize = 2 << 20;
+pub(crate) const HUGE_PAGE: usize = 2 << 20;
 
 /// What asks for such pages.
-const MAP_HUGE: i32 = libc::MAP_HUGETLB | HUGE_PAGE.ilog2().cast_signed() << libc::MAP_HUGE_SHIFT;
+pub(crate) const MAP_HUGE: i32 =
+    libc::MAP_HUGETLB | HUGE_PAGE.ilog2().cast_signed() << libc::MAP_HUGE_SHIFT;
 
 impl RingMemory {
     /// Maps at least so many bytes, in pages of the usual size.
