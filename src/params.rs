@@ -14,8 +14,8 @@ use crate::sys;
 mod memory;
 mod setup_flags;
 
-pub(crate) use memory::Mapping;
 pub use memory::RingMemory;
+pub(crate) use memory::{HUGE_PAGE, MAP_HUGE, Mapping, page_size};
 pub use setup_flags::SetupFlags;
 
 /// The most entries that a submission queue can have.

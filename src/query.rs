@@ -2,10 +2,14 @@
 
 use std::io;
 
+use bitflags::bitflags;
+
 use crate::entry::SqeFlags;
 use crate::features::Features;
 use crate::params::SetupFlags;
 use crate::sys;
+#[cfg(doc)]
+use crate::{SubmissionQueue, ZeroCopyReceiveParams};
 
 /// Asks one question.
 ///
@@ -98,20 +102,61 @@ impl QueryOpcodes {
     }
 }
 
+bitflags! {
+    /// How receiving without a copy can be registered.
+    ///
+    /// C: `enum zcrx_reg_flags`.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct ZcrxRegisterFlags: u64 {
+        /// As another ring has it: [`SubmissionQueue::import_zero_copy_receive`]. Since Linux 6.19.
+        const IMPORT = sys::ZCRX_REG_IMPORT as u64;
+        /// Without a network device: [`ZeroCopyReceiveParams::without_device`]. Since Linux 7.1.
+        const NODEV = sys::ZCRX_REG_NODEV as u64;
+
+        const _ = !0;
+    }
+}
+
+bitflags! {
+    /// What data can be received into.
+    ///
+    /// C: `enum io_uring_zcrx_area_flags`.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct ZcrxAreaFlags: u64 {
+        /// A dma-buf: [`ZeroCopyReceiveParams::dma_buf`]. Since Linux 6.16.
+        const DMABUF = sys::IORING_ZCRX_AREA_DMABUF as u64;
+
+        const _ = !0;
+    }
+}
+
+bitflags! {
+    /// What else the kernel can do for receiving without a copy.
+    ///
+    /// C: `enum zcrx_features`.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct ZcrxFeatures: u32 {
+        /// Buffers of more than a page: [`ZeroCopyReceiveParams::buffer_len`]. Since Linux 7.0.
+        const RX_PAGE_SIZE = sys::ZCRX_FEATURE_RX_PAGE_SIZE;
+
+        const _ = !0;
+    }
+}
+
 /// What the kernel knows of receiving without a copy.
 ///
 /// C: `struct io_uring_query_zcrx`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QueryZcrx {
-    /// `ZCRX_REG_*`.
-    pub register_flags: u64,
-    /// `IORING_ZCRX_AREA_*`.
-    pub area_flags: u64,
+    /// How it can be registered.
+    pub register_flags: ZcrxRegisterFlags,
+    /// What data can be received into.
+    pub area_flags: ZcrxAreaFlags,
     /// How many commands there are, `ZCRX_CTRL_*`, from 0 on.
     pub controls: u32,
-    /// `ZCRX_FEATURE_*`.
-    pub features: u32,
+    /// What else it can do.
+    pub features: ZcrxFeatures,
     /// The size of a refill queue's header in bytes.
     pub refill_header_size: u32,
     /// The alignment of that header in bytes.
@@ -131,10 +176,10 @@ impl QueryZcrx {
         // SAFETY: the structure is that of the question.
         let raw: sys::io_uring_query_zcrx = unsafe { ask(sys::IO_URING_QUERY_ZCRX) }?;
         Ok(Self {
-            register_flags: raw.register_flags,
-            area_flags: raw.area_flags,
+            register_flags: ZcrxRegisterFlags::from_bits_retain(raw.register_flags),
+            area_flags: ZcrxAreaFlags::from_bits_retain(raw.area_flags),
             controls: raw.nr_ctrl_opcodes,
-            features: raw.features,
+            features: ZcrxFeatures::from_bits_retain(raw.features),
             refill_header_size: raw.rq_hdr_size,
             refill_header_alignment: raw.rq_hdr_alignment,
         })

@@ -1,5 +1,5 @@
 //! What can be registered with a ring, or set: buffers, files, buffer rings, an eventfd, credentials,
-//! the kernel's workers, the clock of waits, busy polling.
+//! the kernel's workers, the clock of waits, busy polling, network queues that receive without a copy.
 //!
 //! Everything here is a method of [`SubmissionQueue`](crate::SubmissionQueue), except for what
 //! concerns completions.
@@ -28,6 +28,7 @@ mod restrictions;
 mod tags;
 mod wait_region;
 mod workers;
+mod zero_copy_receive;
 
 pub use bpf_filter::BpfFilter;
 pub use buffer_cursor::{BufferCursor, BufferPiece};
@@ -43,6 +44,7 @@ pub use restrictions::Restrictions;
 pub(crate) use restrictions::restrict;
 pub use wait_region::{WaitLimits, WaitRegion};
 pub use workers::WorkerLimits;
+pub use zero_copy_receive::{ReceiveArea, Received, ZeroCopyReceive, ZeroCopyReceiveParams};
 
 /// Turns the result of one of liburing's registering functions into ours.
 ///

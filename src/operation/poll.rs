@@ -193,8 +193,9 @@ bitflags! {
 /// Without a flag it is a [`PollRemove`]. If the operation cannot wait for the new events, it
 /// completes with `ECANCELED`.
 ///
-/// If the new events of a [`PollAdd`] are there already, old kernels lose a completion: Linux 5.10
-/// unless the update is pushed with [`ASYNC`](crate::SqeFlags::ASYNC), Linux 6.1 if it is.
+/// If the new events of a [`PollAdd`] are there already, old kernels may leave one of the two without
+/// a completion: Linux 5.10 unless the update is pushed with [`ASYNC`](crate::SqeFlags::ASYNC),
+/// Linux 6.1 if it is.
 ///
 /// Since Linux 5.13. C: `io_uring_prep_poll_update(3)`.
 #[derive(Clone, Copy, Debug)]

@@ -139,17 +139,18 @@ impl Operation for RecvMulti {
 
 /// Receives from a TCP socket into memory that the network device itself writes to.
 ///
-/// Like [`RecvMulti`], without a copy and without a buffer group. The device's queue and the memory are registered beforehand, on a ring with
-/// [`defer_taskrun`](crate::IoUringParams::defer_taskrun) and with completions of 32 bytes
-/// ([`cqe32`](crate::IoUringParams::cqe32), on newer kernels
-/// [`cqe_mixed`](crate::IoUringParams::cqe_mixed) too), by a program that administers the network.
+/// Like [`RecvMulti`], without a copy and without a buffer group. The device's queue and the memory
+/// are registered beforehand:
+/// [`register_zero_copy_receive`](crate::SubmissionQueue::register_zero_copy_receive). Data that
+/// does not come through the queue, as over loopback, is copied into the memory.
 ///
 /// # Result
 ///
 /// One completion for each piece of data: its result is the number of bytes, and the first number of
 /// [`Completion::extra`](crate::Completion::extra) is where they are: an offset into the registered
-/// memory in its lower 48 bits, the memory's number above them. The bytes belong to the caller until
-/// they are given back through the refill ring. As long as
+/// memory in its lower 48 bits, the memory's number above them.
+/// [`ReceiveArea::take`](crate::ReceiveArea::take) makes a slice of it. The bytes belong to the caller
+/// until they are [given back](crate::ZeroCopyReceive::give_back). As long as
 /// [`Completion::more`](crate::Completion::more) holds, more will come.
 ///
 /// The first completion for which it does not is the last and brings no data: 0 at the end of the
@@ -158,18 +159,26 @@ impl Operation for RecvMulti {
 /// # Errors
 ///
 /// * `EINVAL` if nothing is registered under `zcrx_ifq_idx`, or if `flags` is not 0.
-/// * `EOPNOTSUPP` if the socket is not one of TCP.
-/// * `ENOMEM` if data has to be copied and the registered memory has no room left.
+/// * `EPROTONOSUPPORT` if the socket is not one of TCP.
+/// * `ENOMEM` if data has to be copied and the registered memory has no room left, `ENOSPC` if the
+///   completion queue has none. Nothing is lost; see the notes.
 /// * `ENOTCONN`, `ECONNRESET` and others of `recv(2)`.
 ///
 /// # Cancellation
 ///
 /// Data may come in until the last completion, whose result is `ECANCELED`.
 ///
+/// # Notes
+///
+/// Before Linux 7.2 an operation that runs out of room in the midst of the data does not always end:
+/// it waits for more to come in, also when room has been given back and although the socket has bytes
+/// to read. If nothing comes, because all has been sent or the socket is full, it waits for ever.
+/// There, cancel it and push it again if nothing completes while the socket has bytes (`FIONREAD`);
+/// or have more memory, and a longer completion queue, than the sockets have data.
+///
 /// # Safety
 ///
-/// * The memory that was registered fulfils the conditions for it until the registration has ended.
-/// * `sockfd` is a socket that the caller may use.
+/// `sockfd` is a socket that the caller may use.
 ///
 /// Since Linux 6.15. C: `IORING_OP_RECV_ZC`.
 #[derive(Clone, Copy, Debug)]

@@ -1,15 +1,21 @@
 //! Memory for rings, given by the program.
 
 use std::io;
-use std::process;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
 use super::{IoUringParams, SetupFlags};
 use crate::error::SetupError;
+use crate::fork::Mark;
 use crate::kind::{CqeSize, OneThread, SqeSize, Threads};
 use crate::ring::{self, Halves, IoUring, Ring};
 use crate::sys;
+
+/// How many bytes a page of the usual size has.
+pub(crate) fn page_size() -> usize {
+    // SAFETY: the call has no conditions.
+    usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
+}
 
 /// A mapping that lives as long as anything refers to it.
 #[derive(Debug)]
@@ -17,19 +23,55 @@ pub(crate) struct Mapping {
     address: NonNull<u8>,
     bytes: usize,
     /// The process that made it; its children do not have it.
-    owner: u32,
+    owner: Mark,
 }
 
-// SAFETY: the address alone is read. What lies there belongs to the rings.
+// SAFETY: the address alone is read. What lies there belongs to whoever made the mapping.
 unsafe impl Send for Mapping {}
 // SAFETY: as above.
 unsafe impl Sync for Mapping {}
 
+impl Mapping {
+    /// Maps so many bytes for this process and not for its children, with further flags.
+    ///
+    /// With huge pages the length is a multiple of theirs.
+    pub(crate) fn anonymous(bytes: usize, flags: i32) -> io::Result<Self> {
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_ANONYMOUS | flags;
+        // SAFETY: a new mapping, at an address of the kernel's choice.
+        let address = unsafe { libc::mmap(ptr::null_mut(), bytes, access, flags, -1, 0) };
+        if address == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let mapping = Self {
+            address: NonNull::new(address.cast())
+                .ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))?,
+            bytes,
+            owner: Mark::of_this_process(),
+        };
+        // SAFETY: the mapping is new, and so long.
+        if unsafe { libc::madvise(address, bytes, libc::MADV_DONTFORK) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(mapping)
+    }
+
+    /// Where it begins.
+    pub(crate) fn address(&self) -> NonNull<u8> {
+        self.address
+    }
+
+    /// How many bytes it has.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes
+    }
+}
+
 impl Drop for Mapping {
     fn drop(&mut self) {
-        if process::id() == self.owner {
-            // SAFETY: the mapping was made for this value, with this length, and the rings in it are
-            // gone: each holds a reference. The kernel keeps the pages that it still needs.
+        if Mark::of_this_process() == self.owner {
+            // SAFETY: the mapping was made for this value, with this length, and what used it held
+            // a reference. The kernel keeps the pages that it still needs.
             unsafe { libc::munmap(self.address.as_ptr().cast(), self.bytes) };
         }
     }
@@ -62,7 +104,11 @@ pub struct RingMemory {
 }
 
 /// What huge pages of `x86_64` and aarch64 have, and what liburing takes them to have.
-const HUGE_PAGE: usize = 2 << 20;
+pub(crate) const HUGE_PAGE: usize = 2 << 20;
+
+/// What asks for such pages.
+pub(crate) const MAP_HUGE: i32 =
+    libc::MAP_HUGETLB | HUGE_PAGE.ilog2().cast_signed() << libc::MAP_HUGE_SHIFT;
 
 impl RingMemory {
     /// Maps at least so many bytes, in pages of the usual size.
@@ -73,9 +119,7 @@ impl RingMemory {
     ///
     /// `EINVAL` for 0, `ENOMEM` if there is not so much.
     pub fn new(bytes: usize) -> io::Result<Self> {
-        // SAFETY: the call has no conditions.
-        let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096);
-        Self::map(bytes, page, 0)
+        Self::map(bytes, page_size(), 0)
     }
 
     /// Maps at least so many bytes, in pages of 2 MiB that the system has set aside.
@@ -84,32 +128,14 @@ impl RingMemory {
     ///
     /// `EINVAL` for 0, `ENOMEM` if there are not so many such pages: `sysctl vm.nr_hugepages`.
     pub fn huge(bytes: usize) -> io::Result<Self> {
-        let flags = libc::MAP_HUGETLB | HUGE_PAGE.ilog2().cast_signed() << libc::MAP_HUGE_SHIFT;
-        Self::map(bytes, HUGE_PAGE, flags)
+        Self::map(bytes, HUGE_PAGE, MAP_HUGE)
     }
 
     fn map(bytes: usize, page: usize, flags: i32) -> io::Result<Self> {
         let bytes = bytes
             .checked_next_multiple_of(page)
             .ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))?;
-        let access = libc::PROT_READ | libc::PROT_WRITE;
-        let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS | flags;
-        // SAFETY: a new mapping, at an address of the kernel's choice.
-        let address = unsafe { libc::mmap(ptr::null_mut(), bytes, access, flags, -1, 0) };
-        if address == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        let mapping = Mapping {
-            address: NonNull::new(address.cast())
-                .ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))?,
-            bytes,
-            owner: process::id(),
-        };
-        // A child process would otherwise share the queues with its parent.
-        // SAFETY: the mapping is new, and so long.
-        if unsafe { libc::madvise(address, bytes, libc::MADV_DONTFORK) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
+        let mapping = Mapping::anonymous(bytes, libc::MAP_SHARED | flags)?;
         Ok(Self {
             mapping: Arc::new(mapping),
             used: 0,

@@ -6,15 +6,16 @@ use super::Ring;
 use crate::params::SetupFlags;
 use crate::sys;
 
-/// A 32-bit word of the memory that a ring shares with the kernel.
+/// A 32-bit word of memory that is shared with the kernel.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Word(*const AtomicU32);
 
 impl Word {
     /// # Safety
     ///
-    /// The word lies in the shared memory of a ring that outlives this value.
-    unsafe fn new(word: *mut u32) -> Self {
+    /// The word is aligned, lies in memory shared with the kernel that stays mapped as long as this
+    /// value is used, and is used atomically alone.
+    pub(crate) unsafe fn new(word: *mut u32) -> Self {
         Self(word.cast())
     }
 

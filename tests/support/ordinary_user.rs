@@ -18,6 +18,7 @@ pub(crate) fn is_root() -> bool {
 ///
 /// No other process is this user's, as far as that can be: limits count what all of them have.
 #[track_caller]
+#[allow(dead_code, reason = "some tests only ask whether this is root")]
 pub(crate) fn become_ordinary_user(groups: &[libc::gid_t]) {
     let check = |result| assert_eq!(result, 0, "{}", io::Error::last_os_error());
     let id = 10_000 + process::id() % 50_000;
