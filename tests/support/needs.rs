@@ -1,21 +1,20 @@
 //! Skips a test where the running kernel lacks an operation, and only there.
 
-use std::thread;
-
 use lio_uring::operation::{Nop, OpCode};
 use lio_uring::{Features, Sqe, SqeFlags};
+
+#[allow(clippy::duplicate_mod, reason = "other helpers skip too")]
+#[path = "skip.rs"]
+mod skip;
 
 /// Whether the running kernel has these operations. Says that the test is skipped if not.
 ///
 /// A feature that came without an operation is stood for by one of the same kernel or a later one.
 #[track_caller]
-#[expect(clippy::print_stdout, reason = "a skipped test must say so")]
 pub(crate) fn operations(codes: &[OpCode]) -> bool {
     let missing = codes.iter().find(|code| !knows(**code));
     if let Some(code) = missing {
-        let test = thread::current();
-        let test = test.name().unwrap_or("a test");
-        println!("SKIP {test}: the kernel has no {code}");
+        skip::skip(&skip::Lack::Operation(*code));
     }
     missing.is_none()
 }
