@@ -1,8 +1,7 @@
 //! What the running kernel has, and that the table of `tests/kernels` says the same.
 #![cfg(target_os = "linux")]
 
-use std::collections::BTreeMap;
-
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
@@ -14,14 +13,13 @@ mod capabilities;
 
 /// Makes a ring without mapping it, and returns it or an errno.
 fn ring(flags: SetupFlags) -> Result<OwnedFd, i32> {
+    let (other, _sq) = with_capacity(2).expect("a ring");
     // SAFETY: the structure is made of integers, for which zero is a value.
     let mut params: sys::io_uring_params = unsafe { std::mem::zeroed() };
     params.flags = flags.bits();
     params.cq_entries = 16;
-    let (cq, _sq) = with_capacity(2).expect("a ring");
-    params.wq_fd = cq.as_raw_fd().cast_unsigned();
-    if !flags.contains(SetupFlags::ATTACH_WQ) {
-        params.wq_fd = 0;
+    if flags.contains(SetupFlags::ATTACH_WQ) {
+        params.wq_fd = other.as_raw_fd().cast_unsigned();
     }
     // SAFETY: the pointer is to a value of the right type.
     let fd = unsafe { sys::io_uring_setup(4, &raw mut params) };
@@ -112,11 +110,22 @@ fn measured() -> BTreeMap<(String, String), bool> {
     // What is newer than the crate.
     for code in (0..=probe.last().0).map(OpCode) {
         if code.name().is_none() && probe.supports(code) {
-            add("op", &format!("{}", code.0), true);
+            add("op", &code.0.to_string(), true);
         }
     }
-    for (_, feature) in features.difference(Features::all()).iter_names() {
-        add("feature", &format!("{:#x}", feature.bits()), true);
+    let mut unknown = vec![("feature", features.bits() & !Features::all().bits())];
+    if let Ok(known) = QueryOpcodes::ask() {
+        for code in 0..known.registrations {
+            if RegisterCode::ALL.iter().all(|c| u32::from(c.0) != code) {
+                add("register", &code.to_string(), true);
+            }
+        }
+        unknown.push(("setup", (known.setup_flags - SetupFlags::all()).bits()));
+    }
+    for (kind, bits) in unknown {
+        if bits != 0 {
+            add(kind, &format!("{bits:#x}"), true);
+        }
     }
     rows
 }
@@ -131,22 +140,19 @@ fn table_says_what_the_kernel_has() {
         return;
     };
     let stored: BTreeMap<_, _> = column.rows.into_iter().collect();
-    let mut differences = Vec::new();
-    for row in stored.keys().chain(measured.keys()) {
-        let (kind, name) = row;
-        let (stored, measured) = (stored.get(row), measured.get(row));
-        let difference = format!("{kind} {name}: stored {stored:?}, here {measured:?}");
-        if stored != measured && !differences.contains(&difference) {
-            differences.push(difference);
-        }
-    }
+    let rows: BTreeSet<_> = stored.keys().chain(measured.keys()).collect();
+    let differences: Vec<_> = rows
+        .into_iter()
+        .filter(|row| stored.get(row) != measured.get(row))
+        .map(|(kind, name)| format!("{kind} {name}"))
+        .collect();
     // A kernel without a column is compared with the one before, to show what is new.
     for difference in &differences {
         println!("NEW {difference}");
     }
     assert!(
         differences.is_empty() || !column.exact,
-        "if the kernel is right, run tests/kernels/record:\n{}",
+        "the kernel and the table differ; if the kernel is right, run tests/kernels/record:\n{}",
         differences.join("\n")
     );
 }
