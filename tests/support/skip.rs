@@ -5,6 +5,7 @@
 use std::env;
 use std::fmt::{self, Display};
 use std::fs;
+use std::path::Path;
 use std::thread;
 
 use lio_uring::Probe;
@@ -24,6 +25,8 @@ pub(crate) enum Lack<'a> {
     Release(u32, u32, &'a dyn Display),
     /// A privileged user.
     Root,
+    /// A file that stands for something of the system's, as `/dev/loop-control`.
+    File(&'a str),
     /// A device of the guests that `tests/kernels/matrix` boots.
     Device(&'a str),
 }
@@ -37,6 +40,7 @@ impl<'a> Lack<'a> {
         match name.split_once('.').map(|(a, b)| (a.parse(), b.parse())) {
             Some((Ok(major), Ok(minor))) => Self::Release(major, minor, &"a newer kernel"),
             _ if name == "root" => Self::Root,
+            _ if name.starts_with('/') => Self::File(name),
             _ => Self::Device(name),
         }
     }
@@ -46,7 +50,7 @@ impl<'a> Lack<'a> {
             Self::Operation(code) => code.to_string(),
             Self::Release(major, minor, _) => format!("{major}.{minor}"),
             Self::Root => "root".to_owned(),
-            Self::Device(name) => (*name).to_owned(),
+            Self::File(name) | Self::Device(name) => (*name).to_owned(),
         }
     }
 
@@ -60,6 +64,7 @@ impl<'a> Lack<'a> {
                 let user = unsafe { libc::geteuid() };
                 user != 0
             }
+            Self::File(path) => !Path::new(path).exists(),
             Self::Device(name) => !capabilities::has_device(name),
         }
     }
@@ -69,7 +74,7 @@ impl<'a> Lack<'a> {
         match self {
             Self::Operation(code) => capabilities::stored("op", &code.to_string()),
             Self::Device(name) => capabilities::stored("device", name),
-            Self::Release(..) | Self::Root => None,
+            Self::Release(..) | Self::Root | Self::File(_) => None,
         }
     }
 }
@@ -80,6 +85,7 @@ impl Display for Lack<'_> {
             Self::Operation(code) => write!(f, "the kernel has no {code}"),
             Self::Release(major, minor, said) => write!(f, "needs Linux {major}.{minor}: {said}"),
             Self::Root => f.write_str("needs root"),
+            Self::File(path) => write!(f, "there is no {path}"),
             Self::Device(name) => write!(f, "no such device: {name}"),
         }
     }
