@@ -302,17 +302,17 @@ impl Waiting<'_> {
         }
     }
 
-    /// How many completions have come since it began, or were ready then.
-    fn came(&self) -> u32 {
-        let tail = self.ring.cq_tail().load(Ordering::Acquire);
-        tail.wrapping_sub(self.start)
-    }
-
     /// Whether the kernel polls for no further completions until those that are ready are taken,
     /// as on a ring with IOPOLL whose polling is left to the waits.
     fn polls_no_more(&self) -> bool {
         let polling = SetupFlags::IOPOLL | SetupFlags::SQPOLL;
         self.ring.flags() & polling == SetupFlags::IOPOLL && self.ring.ready() > 0
+    }
+
+    /// How many completions have come since it began, or were ready then.
+    fn came(&self) -> u32 {
+        let tail = self.ring.cq_tail().load(Ordering::Acquire);
+        tail.wrapping_sub(self.start)
     }
 
     /// The flag that wakes the kernel's thread, if it sleeps and there is something to submit.
