@@ -129,7 +129,8 @@ impl<T: Threads, S: SqeSize, C: CqeSize> IoUringParams<T, S, C> {
     /// Only reads and writes with `O_DIRECT` on a device with poll queues work on such a ring, and
     /// what cannot be polled for; others complete with `EOPNOTSUPP` or `EINVAL`. Nothing completes
     /// unless somebody waits or looks: the completion queue's methods do. Waiting takes a whole
-    /// processor.
+    /// processor, and a wait for several may end with one: see
+    /// [`Wait::for_completions`](crate::Wait::for_completions).
     ///
     /// Since Linux 5.1. C: `IORING_SETUP_IOPOLL`.
     pub fn iopoll(self) -> Self {

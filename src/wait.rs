@@ -48,7 +48,8 @@ impl<'a> Wait<'a> {
     /// Waits until `n` completions are ready, without a limit in time.
     ///
     /// More than the completion queue has room for are never ready at once, so `n` is cut to its
-    /// capacity.
+    /// capacity. On a ring with IOPOLL the wait may end with fewer, since the kernel does not poll
+    /// while there are completions to be taken: take them and wait for the rest.
     pub const fn for_completions(n: u32) -> Self {
         Self {
             completions: n,
@@ -157,7 +158,8 @@ impl End {
 pub struct Waited {
     /// How many entries the kernel took; 0 from the completion queue's own waits.
     pub submitted: u32,
-    /// How many completions are ready. Fewer than were waited for if the other half has taken some.
+    /// How many completions are ready. Fewer than were waited for if the other half has taken some,
+    /// and on a ring with IOPOLL.
     pub ready: u32,
     /// Whether the time ran out before enough were ready.
     pub timed_out: bool,
@@ -253,8 +255,10 @@ impl Waiting<'_> {
                 self.all
             };
             if entered && (self.to_submit == 0 || !took) {
+                let finished = self.came() >= enough || self.polls_no_more();
+                let unfinished = self.to_submit > 0 || !finished;
+                // Looked at last: the kernel may add completions at any time.
                 waited.ready = self.ring.ready();
-                let unfinished = self.to_submit > 0 || self.came() < enough;
                 waited.timed_out = unfinished && end == Some(Duration::ZERO);
                 waited.interrupted &= unfinished && !waited.timed_out;
                 if !unfinished || waited.timed_out || waited.interrupted {
@@ -296,6 +300,13 @@ impl Waiting<'_> {
                 }
             }
         }
+    }
+
+    /// Whether the kernel polls for no further completions until those that are ready are taken,
+    /// as on a ring with IOPOLL whose polling is left to the waits.
+    fn polls_no_more(&self) -> bool {
+        let polling = SetupFlags::IOPOLL | SetupFlags::SQPOLL;
+        self.ring.flags() & polling == SetupFlags::IOPOLL && self.ring.ready() > 0
     }
 
     /// How many completions have come since it began, or were ready then.

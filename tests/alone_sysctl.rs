@@ -21,6 +21,8 @@ use lio_uring::{
 
 #[path = "support/child.rs"]
 mod child;
+#[path = "support/kernel.rs"]
+mod kernel;
 #[path = "support/ordinary_user.rs"]
 mod ordinary_user;
 
@@ -38,14 +40,13 @@ fn kept() -> PathBuf {
 /// Waits for the sysctls to be nobody else's; `None`, with the reason printed, if they cannot be
 /// changed.
 #[track_caller]
-#[expect(clippy::print_stdout, reason = "a skipped test must say so")]
 fn one_at_a_time() -> Option<MutexGuard<'static, ()>> {
     static LOCK: Mutex<()> = Mutex::new(());
     if !ordinary_user::is_root() {
         return None;
     }
     if !Path::new(DISABLED).exists() {
-        println!("SKIP: the kernel has no sysctl to switch io_uring off, as before Linux 6.6");
+        assert!(kernel::lacks(6, 6, "a sysctl to switch io_uring off"));
         return None;
     }
     let guard = LOCK.lock().unwrap_or_else(PoisonError::into_inner);

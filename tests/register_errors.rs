@@ -166,9 +166,7 @@ fn buffers_registered_twice_are_refused() {
         &RegisterCause::AlreadyRegistered,
     );
     let again = ring.1.register_buffers_sparse(1);
-    if kernel::older_than(5, 19) && refused_as_unknown(&again) {
-        println!("SKIP: needs Linux 5.19 for tables");
-    } else {
+    if !kernel::older_than(5, 19) || !refused_as_unknown(&again) {
         fails(
             again,
             "register a table of buffers",
@@ -417,9 +415,7 @@ fn files_registered_twice_are_refused() {
         &busy,
     );
     let again = ring.1.register_files_sparse(1);
-    if kernel::older_than(5, 19) && refused_as_unknown(&again) {
-        println!("SKIP: needs Linux 5.19 for tables");
-    } else {
+    if !kernel::older_than(5, 19) || !refused_as_unknown(&again) {
         fails(again, "register a table of files", libc::EBUSY, &busy);
     }
     ring.1.unregister_files().unwrap();
@@ -686,7 +682,6 @@ fn file_table_larger_than_any_can_be_names_the_limit() {
     let mut ring = with_capacity(8).unwrap();
     let registered = ring.1.register_files_sparse(u32::MAX);
     if kernel::older_than(5, 19) && refused_as_unknown(&registered) {
-        println!("SKIP: needs Linux 5.19 for tables");
         return;
     }
     let error = registered.unwrap_err();
@@ -699,6 +694,15 @@ fn file_table_larger_than_any_can_be_names_the_limit() {
     works(&mut ring);
 }
 
+/// Whether a file is on a file system that has no disk.
+fn is_in_memory(file: &File) -> bool {
+    // SAFETY: the structure is made of integers, for which zero is a value.
+    let mut said: libc::statfs = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is to a value of the right type.
+    assert_eq!(unsafe { libc::fstatfs(file.as_raw_fd(), &raw mut said) }, 0);
+    said.f_type == libc::TMPFS_MAGIC
+}
+
 #[test]
 fn buffers_in_a_disk_file_are_refused() {
     let mut ring = with_capacity(8).unwrap();
@@ -707,9 +711,8 @@ fn buffers_in_a_disk_file_are_refused() {
     let region = Region::of(&file);
     // SAFETY: no operation uses the memory.
     match unsafe { ring.1.register_buffers(&[region.vector(PAGE)]) } {
-        Ok(()) => println!("SKIP: temporary files are not on a disk"),
-        // Before Linux 6.5.
-        Err(error) if error.errno() == libc::EOPNOTSUPP => println!("SKIP: {error}"),
+        Ok(()) => assert!(is_in_memory(&file)),
+        Err(error) if kernel::older_than(6, 5) => assert_eq!(error.errno(), libc::EOPNOTSUPP),
         refused => {
             fails(
                 refused,

@@ -203,7 +203,8 @@ impl LargeOperation for UringCmd128 {
 /// # Errors
 ///
 /// * `EBADF` if the device is not open for writing.
-/// * `EINVAL` if the range is not made of whole blocks, is empty, or reaches past the end.
+/// * `EINVAL` if the range is not made of whole blocks, is empty, or reaches past the end. On Linux 7.0
+///   an NVMe disk refuses any range unless the entry has [`SqeFlags::ASYNC`](crate::SqeFlags::ASYNC).
 /// * `EOPNOTSUPP` if `fd` is no block device, or one that cannot do it.
 ///
 /// # Safety

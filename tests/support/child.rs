@@ -11,6 +11,7 @@ const CHILD: &str = "LIO_URING_TEST_CHILD";
 /// Here `around` is called first, and what it returns is dropped when the child has ended; `None`
 /// skips the test.
 #[track_caller]
+#[expect(clippy::print_stdout, reason = "a skipped test must say so")]
 pub(crate) fn in_child<G>(name: &str, around: impl FnOnce() -> Option<G>, body: impl FnOnce()) {
     if env::var_os(CHILD).is_some_and(|child| child == name) {
         return body();
@@ -29,4 +30,7 @@ pub(crate) fn in_child<G>(name: &str, around: impl FnOnce() -> Option<G>, body: 
         output.status,
         String::from_utf8_lossy(&output.stderr),
     );
+    for line in said.lines().filter(|line| line.starts_with("SKIP ")) {
+        println!("{line}");
+    }
 }

@@ -3,13 +3,17 @@
 use std::io;
 use std::process;
 
+#[allow(clippy::duplicate_mod, reason = "other helpers skip too")]
+#[path = "skip.rs"]
+mod skip;
+
 /// Whether this process can become somebody else; prints why a test is skipped if it cannot.
-#[expect(clippy::print_stdout, reason = "a skipped test must say so")]
+#[track_caller]
 pub(crate) fn is_root() -> bool {
-    // SAFETY: the call has no conditions.
-    let root = unsafe { libc::geteuid() } == 0;
+    let lack = skip::Lack::Root;
+    let root = !lack.is_missing();
     if !root {
-        println!("SKIP: only root can become another user");
+        skip::skip(&lack);
     }
     root
 }

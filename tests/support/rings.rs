@@ -1,10 +1,10 @@
 //! Running a test on rings of both kinds: submitting, waiting, cancelling.
 
-#![allow(dead_code, reason = "no test needs all of it")]
+#![allow(dead_code, unused_macros, reason = "no test needs all of it")]
 
 use std::time::Duration;
 
-use lio_uring::kind::Threads;
+use lio_uring::kind::{CqeSize, SqeSize, Threads};
 use lio_uring::operation::{Cancel, CancelFlags, Operation};
 use lio_uring::{Completion, CompletionQueue, Sqe, SubmissionQueue, Wait};
 
@@ -34,11 +34,11 @@ macro_rules! each_ring {
 
 /// Submits what is queued and returns its completions, `n` of them.
 #[track_caller]
-pub(crate) fn wait<T: Threads>(
-    cq: &mut CompletionQueue<T>,
-    sq: &mut SubmissionQueue<T>,
+pub(crate) fn wait<T: Threads, S: SqeSize, C: CqeSize>(
+    cq: &mut CompletionQueue<T, C>,
+    sq: &mut SubmissionQueue<T, S>,
     n: u32,
-) -> Vec<Completion> {
+) -> Vec<Completion<C::Extra>> {
     let wait = Wait::for_completions(n).timeout(LIMIT);
     let waited = sq.submit_and_wait_with(&wait).expect("a submission");
     assert_eq!((waited.timed_out, waited.ready), (false, n));
