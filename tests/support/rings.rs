@@ -1,6 +1,6 @@
 //! Running a test on rings of both kinds: submitting, waiting, cancelling.
 
-#![allow(dead_code, reason = "no test needs all of it")]
+#![allow(dead_code, unused_macros, reason = "no test needs all of it")]
 
 use std::time::Duration;
 
