@@ -276,6 +276,9 @@ fn ok(result: i32) -> io::Result<()> {
 fn group_goes_from_classic_buffers_to_a_ring_and_back() {
     const GROUP: u16 = 73;
     let (mut cq, mut sq) = with_capacity(8).unwrap();
+    if kernel::since(5, 19, sq.register_buffer_ring(2, GROUP)).is_none() {
+        return;
+    }
     let file = file();
     let mut classic = vec![[0_u8; SIZE]; 2].into_boxed_slice();
     let address = classic.as_mut_ptr().cast();
@@ -366,6 +369,34 @@ fn reads_of_a_file_fill_an_incremental_buffer_from_its_start() {
     assert_eq!(group.memory.concat(), all);
     let done = read(&mut cq, &mut sq, &file, 0, 75);
     assert_eq!(done.raw_result(), -libc::ENOBUFS);
+}
+
+#[test]
+fn short_and_empty_reads_leave_the_rest_of_an_incremental_buffer() {
+    let (mut cq, mut sq) = with_capacity(8).unwrap();
+    let (reader, mut writer) = io::pipe().unwrap();
+    writer.write_all(b"pipe").unwrap();
+    drop(writer);
+    let file = file();
+    // A read of a file uses up what it asks for, however little it gets.
+    for (fd, offset, got, used) in [
+        (reader.as_raw_fd(), 0, 4, 4),
+        (reader.as_raw_fd(), 0, 0, 0),
+        (file.as_raw_fd(), 8, 8, 8),
+        (file.as_raw_fd(), 252, 4, 8),
+        (file.as_raw_fd(), 256, 0, 8),
+    ] {
+        let params = BufferRingParams::new(1, 77).incremental();
+        let Some(group) = Group::new(&mut sq, (6, 12), params) else {
+            return;
+        };
+        let done = read(&mut cq, &mut sq, &fd, offset, 77);
+        assert_eq!(done.raw_result(), got);
+        assert!(done.flags().contains(CompletionFlags::BUF_MORE), "{done:?}");
+        let next = read(&mut cq, &mut sq, &file, 100, 77);
+        assert_eq!(next.raw_result(), 8);
+        assert_eq!(group.memory[0][used..used + 8], eight(100), "{done:?}");
+    }
 }
 
 #[test]
