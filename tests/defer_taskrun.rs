@@ -99,7 +99,11 @@ fn work_put_off_is_done_by_whoever_looks() {
         // The read has what it waits for, and is carried out when the thread enters the kernel.
         assert_eq!(ring.completion().ready(), 0);
         assert_eq!(byte, 0);
-        let done = ring.try_next().unwrap().expect("it was put off alone");
+        let done = loop {
+            if let Some(done) = ring.try_next().unwrap() {
+                break done;
+            }
+        };
         assert_eq!((done.user_data(), done.raw_result()), (round, 1));
         assert_eq!(byte, b'x');
     }
@@ -204,7 +208,8 @@ fn single_issuer_of_a_ring_with_sqpoll_is_its_thread() {
         return;
     };
     assert_eq!(elsewhere(&mut ring, Borrowable::submit), 1);
-    assert_eq!(ring.submit(), 1);
+    // The first may not have been taken yet, and counts then.
+    assert!((1..=2).contains(&ring.submit()));
 }
 
 #[test]

@@ -73,6 +73,7 @@ fn byte(offset: usize) -> u8 {
 }
 
 /// A file with those bytes, opened for reading with these flags.
+#[expect(clippy::print_stdout, reason = "a skipped test must say so")]
 fn file(flags: i32) -> Option<File> {
     let file = tempfile::NamedTempFile::new().expect("a file");
     let text: Vec<_> = (0..FILE).map(byte).collect();

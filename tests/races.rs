@@ -9,9 +9,13 @@ use std::sync::mpsc;
 use std::thread;
 
 use lio_uring::kind::Threads;
-use lio_uring::operation::{Cancel, CancelFlags, PollAdd, Read};
+use lio_uring::operation::{
+    Cancel, CancelFlags, OpCode, PollAdd, PollFlags, PollMulti, PollUpdate, Read,
+};
 use lio_uring::{Completion, CompletionQueue, IoUring, IoUringParams, SqeFlags, SubmissionQueue};
 
+#[path = "support/needs.rs"]
+mod needs;
 #[macro_use]
 #[path = "support/rings.rs"]
 mod rings;
@@ -57,13 +61,14 @@ fn both<T: Threads>(cq: &mut CompletionQueue<T>) -> (Completion, i32) {
 fn with_writer(mut writer: PipeWriter, body: impl FnOnce(&mpsc::SyncSender<()>)) {
     let (go, told) = mpsc::sync_channel(0);
     thread::scope(|scope| {
+        // Dropped when this ends, so that the other thread ends.
+        let go = go;
         scope.spawn(move || {
             for () in told {
                 writer.write_all(b"x").expect("the pipe has a reader");
             }
         });
         body(&go);
-        drop(go);
     });
 }
 
@@ -274,4 +279,73 @@ fn many_polls_at_once_complete_once_each() {
             }
         }
     });
+}
+
+#[test]
+fn many_polls_that_go_on_are_updated_while_they_complete() {
+    const N: usize = 100;
+    const UPDATE: u64 = 1000;
+    // They came with Linux 5.13; MKDIRAT is of 5.15.
+    if !needs::operations(&[OpCode::MKDIRAT]) {
+        return;
+    }
+    let params = IoUringParams::default().entries(128).cqsize(2048);
+    let (mut cq, mut sq) = IoUring::with_params(params).unwrap();
+    let (mut readers, writers): (Vec<_>, Vec<_>) = (0..N).map(|_| io::pipe().unwrap()).unzip();
+    let events = libc::POLLIN.cast_unsigned().into();
+    for (i, reader) in (0..).zip(&readers) {
+        let poll = PollMulti {
+            fd: reader.as_raw_fd(),
+            poll_mask: events,
+        };
+        // SAFETY: a poll points to nothing, and the pipe is open until the ring is dropped.
+        unsafe { sq.push(&poll, i) }.unwrap();
+    }
+    submit_pending(&mut cq, &mut sq);
+    for round in 0..10 {
+        let mut told = [false; N];
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for i in 0..N {
+                    let mut writer = &writers[(i * 7 + round) % N];
+                    writer.write_all(b"x").expect("the pipe has a reader");
+                }
+            });
+            for i in 0..N as u64 {
+                let update = PollUpdate {
+                    old_user_data: i,
+                    new_user_data: 0,
+                    poll_mask: events,
+                    flags: PollFlags::UPDATE_EVENTS,
+                };
+                // SAFETY: an update points to nothing.
+                unsafe { sq.push(&update, UPDATE + i) }.unwrap();
+            }
+            sq.submit().unwrap();
+            let mut answers = 0;
+            while answers < N || told.contains(&false) {
+                let done = next(&mut cq);
+                match usize::try_from(done.user_data()).unwrap() {
+                    i if i < N => {
+                        assert_eq!(done.result().unwrap(), libc::POLLIN.into());
+                        assert!(done.more(), "round {round}: {done:?}");
+                        told[i] = true;
+                    }
+                    _ => {
+                        // One that is completing this moment is not updated, and goes on.
+                        let answer = done.raw_result();
+                        assert!([0, -libc::EALREADY].contains(&answer), "{done:?}");
+                        answers += 1;
+                    }
+                }
+            }
+        });
+        for reader in &mut readers {
+            reader.read_exact(&mut [0]).unwrap();
+        }
+        // An update may have told of the same byte once more.
+        for done in cq.completions() {
+            assert!(done.more() && done.user_data() < N as u64, "{done:?}");
+        }
+    }
 }

@@ -10,19 +10,19 @@ use std::time::{Duration, Instant};
 use lio_uring::operation::{Nop, Read};
 use lio_uring::{CompletionQueue, IoUring, IoUringParams, SubmissionQueue, Wait};
 
+#[path = "support/child.rs"]
+mod child;
 #[path = "support/kernel.rs"]
 mod kernel;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Whether the threads that serve the rings of this thread sleep; nothing if there are none.
+/// Whether the threads that serve this process's rings sleep; nothing if there are none.
 fn asleep() -> Option<bool> {
-    // SAFETY: the call has no conditions.
-    let name = format!("iou-sqp-{}", unsafe { libc::gettid() });
     let tasks = fs::read_dir("/proc/self/task").expect("the process has threads");
     let states: Vec<_> = tasks
         .filter_map(|task| fs::read_to_string(task.ok()?.path().join("stat")).ok())
-        .filter(|stat| stat.contains(&format!("({name})")))
+        .filter(|stat| stat.contains("(iou-sqp-"))
         .map(|stat| stat.contains(") S "))
         .collect();
     (!states.is_empty()).then(|| states.iter().all(|asleep| *asleep))
@@ -39,20 +39,28 @@ fn take(cq: &mut CompletionQueue) -> u64 {
 
 #[test]
 fn thread_falls_asleep_and_is_woken_by_a_submission() {
-    let params = IoUringParams::default().entries(4).sqpoll(1);
-    let (mut cq, mut sq) = IoUring::with_params(params).unwrap();
-    for round in 0..5 {
-        // SAFETY: a NOP points to nothing.
-        unsafe { sq.push(&Nop, round) }.unwrap();
-        sq.submit().unwrap();
-        assert_eq!(take(&mut cq), round);
-        // Before Linux 5.12 it is none of the process's threads.
-        let end = Instant::now() + LIMIT;
-        while !kernel::older_than(5, 12) && asleep() != Some(true) {
-            assert!(Instant::now() < end, "the thread stays awake");
-            thread::yield_now();
-        }
-    }
+    const NAME: &str = "thread_falls_asleep_and_is_woken_by_a_submission";
+    // In a process without the threads of other tests.
+    child::in_child(
+        NAME,
+        || Some(()),
+        || {
+            let params = IoUringParams::default().entries(4).sqpoll(1);
+            let (mut cq, mut sq) = IoUring::with_params(params).unwrap();
+            for round in 0..5 {
+                // SAFETY: a NOP points to nothing.
+                unsafe { sq.push(&Nop, round) }.unwrap();
+                sq.submit().unwrap();
+                assert_eq!(take(&mut cq), round);
+                // Before Linux 5.12 it is none of the process's threads.
+                let end = Instant::now() + LIMIT;
+                while !kernel::older_than(5, 12) && asleep() != Some(true) {
+                    assert!(Instant::now() < end, "the thread stays awake");
+                    thread::yield_now();
+                }
+            }
+        },
+    );
 }
 
 #[test]

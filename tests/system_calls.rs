@@ -110,17 +110,20 @@ fn enter_with_arguments_that_make_no_sense_is_refused() {
     assert_eq!(enter(fd, 1, 0, 1 << 31), -libc::EINVAL);
     // A limit that is not mapped, and one of another size than the kernel knows.
     let flags = sys::IORING_ENTER_GETEVENTS | sys::IORING_ENTER_EXT_ARG;
-    for (size, errno) in [(24, libc::EFAULT), (3, libc::EINVAL)] {
+    let nowhere = ptr::without_provenance::<libc::c_void>(8);
+    for (size, errno) in [(24_usize, libc::EFAULT), (3, libc::EINVAL)] {
         // SAFETY: the argument is not mapped, and the kernel finds out.
-        let result = unsafe { libc::syscall(libc::SYS_io_uring_enter, fd, 0, 1, flags, 8, size) };
+        let result =
+            unsafe { libc::syscall(libc::SYS_io_uring_enter, fd, 0, 1, flags, nowhere, size) };
         assert_eq!(result, -1);
         assert_eq!(io::Error::last_os_error().raw_os_error(), Some(errno));
     }
     // A signal mask likewise.
     let flags = sys::IORING_ENTER_GETEVENTS;
-    for (size, errno) in [(8, libc::EFAULT), (3, libc::EINVAL)] {
+    for (size, errno) in [(8_usize, libc::EFAULT), (3, libc::EINVAL)] {
         // SAFETY: as above.
-        let result = unsafe { libc::syscall(libc::SYS_io_uring_enter, fd, 0, 1, flags, 8, size) };
+        let result =
+            unsafe { libc::syscall(libc::SYS_io_uring_enter, fd, 0, 1, flags, nowhere, size) };
         assert_eq!(result, -1);
         assert_eq!(io::Error::last_os_error().raw_os_error(), Some(errno));
     }
