@@ -4,13 +4,16 @@
 #![cfg(target_os = "linux")]
 
 use std::io::{self, Write as _};
-use std::mem;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::FileExt;
-use std::ptr;
 
 use lio_uring::operation::{Cancel, CancelFlags, Read};
 use lio_uring::{sys, with_capacity};
+
+#[path = "support/liburing_ring.rs"]
+mod liburing_ring;
+
+use liburing_ring::LiburingRing;
 
 /// Runs a body in a forked child, which may do nothing but system calls, and returns how it ended.
 fn in_fork(body: impl FnOnce() -> bool) -> Fork {
@@ -39,79 +42,32 @@ impl Fork {
     }
 }
 
-/// A ring of liburing's, which children share.
-struct Shared(Box<sys::io_uring>);
-
-impl Shared {
-    fn new() -> Self {
-        // SAFETY: zero is a value of the structure.
-        let mut ring: Box<sys::io_uring> = Box::new(unsafe { mem::zeroed() });
-        // SAFETY: the structure is valid for writes.
-        assert_eq!(unsafe { sys::io_uring_queue_init(8, &raw mut *ring, 0) }, 0);
-        Self(ring)
-    }
-
-    fn entry(&mut self) -> *mut sys::io_uring_sqe {
-        // SAFETY: the ring is set up.
-        let sqe = unsafe { sys::io_uring_get_sqe(&raw mut *self.0) };
-        assert!(!sqe.is_null(), "nothing fills the queue");
-        sqe
-    }
-
-    fn submit(&mut self, sqe: *mut sys::io_uring_sqe, user_data: u64) -> bool {
-        // SAFETY: the entry is the ring's, and not submitted.
-        unsafe { sys::io_uring_sqe_set_data64(sqe, user_data) };
-        // SAFETY: the ring is set up, and what its entries point to stays.
-        unsafe { sys::io_uring_submit(&raw mut *self.0) == 1 }
-    }
-
-    /// Submits a write.
-    fn write(&mut self, fd: RawFd, text: &'static [u8; 8], offset: u64) -> bool {
-        let sqe = self.entry();
-        // SAFETY: the entry is the ring's, and the text is valid for ever.
-        unsafe { sys::io_uring_prep_write(sqe, fd, text.as_ptr().cast(), 8, offset) };
-        self.submit(sqe, offset)
-    }
-
-    /// Waits for a completion and leaves it.
-    fn wait(&mut self) -> *mut sys::io_uring_cqe {
-        let mut cqe = ptr::null_mut();
-        // SAFETY: the ring is set up, and the pointer is valid for writes.
-        while unsafe { sys::io_uring_wait_cqe(&raw mut *self.0, &raw mut cqe) } != 0 {}
-        cqe
-    }
-
-    /// Waits for a completion and takes it.
-    fn next(&mut self) -> (u64, i32) {
-        let cqe = self.wait();
-        // SAFETY: liburing gave it, and it is there until it is seen.
-        let user_data = unsafe { (*cqe).user_data };
-        // SAFETY: as above.
-        let result = unsafe { (*cqe).res };
-        // SAFETY: as above.
-        unsafe { sys::io_uring_cqe_seen(&raw mut *self.0, cqe) };
-        (user_data, result)
-    }
+/// Pushes and submits a write.
+fn write(ring: &mut LiburingRing, fd: RawFd, text: &'static [u8; 8], offset: u64) -> bool {
+    let sqe = ring.entry();
+    // SAFETY: the entry is the ring's, and the text is valid for ever.
+    unsafe { sys::io_uring_prep_write(sqe, fd, text.as_ptr().cast(), 8, offset) };
+    submit(ring, sqe, offset)
 }
 
-impl Drop for Shared {
-    fn drop(&mut self) {
-        // SAFETY: nothing is in flight, and the ring is not used after this.
-        unsafe { sys::io_uring_queue_exit(&raw mut *self.0) };
-    }
+fn submit(ring: &mut LiburingRing, sqe: *mut sys::io_uring_sqe, user_data: u64) -> bool {
+    // SAFETY: the entry is the ring's, and not submitted.
+    unsafe { sys::io_uring_sqe_set_data64(sqe, user_data) };
+    // SAFETY: the tests keep what their entries point to.
+    unsafe { ring.submit() == 1 }
 }
 
 #[test]
 fn ring_of_liburing_is_used_by_parent_and_child() {
     let file = tempfile::tempfile().unwrap();
     let fd = file.as_raw_fd();
-    let mut ring = Shared::new();
-    assert!(ring.write(fd, b"before, ", 0));
+    let mut ring = LiburingRing::new(8, 0).unwrap();
+    assert!(write(&mut ring, fd, b"before, ", 0));
     // What the parent has submitted, the child takes.
     in_fork(|| ring.next() == (0, 8)).succeeds();
     // And the other way round. What a process has in flight ends with it, so the child waits.
-    let mut ring = Shared::new();
-    in_fork(|| ring.write(fd, b"child's ", 8) && !ring.wait().is_null()).succeeds();
+    let mut ring = LiburingRing::new(8, 0).unwrap();
+    in_fork(|| write(&mut ring, fd, b"child's ", 8) && !ring.wait().is_null()).succeeds();
     assert_eq!(ring.next(), (8, 8));
     let mut text = [0; 16];
     file.read_exact_at(&mut text, 0).unwrap();
@@ -122,16 +78,16 @@ fn ring_of_liburing_is_used_by_parent_and_child() {
 fn ring_of_liburing_lets_a_child_cancel_what_its_parent_has_submitted() {
     let (reader, _writer) = io::pipe().unwrap();
     let mut byte = 0_u8;
-    let mut ring = Shared::new();
+    let mut ring = LiburingRing::new(8, 0).unwrap();
     let sqe = ring.entry();
     // SAFETY: the entry is the ring's, and the byte stays until the completion has been taken.
     unsafe { sys::io_uring_prep_read(sqe, reader.as_raw_fd(), (&raw mut byte).cast(), 1, 0) };
-    assert!(ring.submit(sqe, 1));
+    assert!(submit(&mut ring, sqe, 1));
     let child = in_fork(|| {
         let sqe = ring.entry();
         // SAFETY: the entry is the ring's.
         unsafe { sys::io_uring_prep_cancel64(sqe, 1, 0) };
-        ring.submit(sqe, 2)
+        submit(&mut ring, sqe, 2)
     });
     child.succeeds();
     let mut both = [ring.next(), ring.next()];

@@ -18,11 +18,14 @@ use lio_uring::{
 
 #[path = "support/kernel.rs"]
 mod kernel;
+#[path = "support/liburing_ring.rs"]
+mod liburing_ring;
 #[path = "support/needs.rs"]
 mod needs;
 #[path = "support/rings.rs"]
 mod rings;
 
+use liburing_ring::{LiburingRing, check};
 use rings::next;
 
 const SIZE: usize = 32;
@@ -213,11 +216,7 @@ fn mapped_group_of_a_ring_in_memory_of_the_programs() {
 #[test]
 fn memory_of_a_mapped_group_stays_after_it_is_unregistered() {
     const BYTES: usize = 512 * size_of::<sys::io_uring_buf>();
-    // SAFETY: zero is a value of the structure.
-    let mut ring: Box<sys::io_uring> = Box::new(unsafe { mem::zeroed() });
-    let raw = &raw mut *ring;
-    // SAFETY: the structure is valid for writes.
-    assert_eq!(unsafe { sys::io_uring_queue_init(1, raw, 0) }, 0);
+    let mut ring = LiburingRing::new(1, 0).unwrap();
     let mut mappings = Vec::new();
     // The kernel keeps groups below 64 elsewhere than the others.
     for group in 60..70 {
@@ -227,8 +226,8 @@ fn memory_of_a_mapped_group_stays_after_it_is_unregistered() {
         argument.bgid = group;
         let flags = sys::IOU_PBUF_RING_MMAP;
         // SAFETY: the ring is set up, and the memory will be the kernel's.
-        let made = unsafe { sys::io_uring_register_buf_ring(raw, &raw mut argument, flags) };
-        if kernel::since(6, 4, ok(made)).is_none() {
+        let made = unsafe { sys::io_uring_register_buf_ring(ring.raw(), &raw mut argument, flags) };
+        if kernel::since(6, 4, check(made)).is_none() {
             break;
         }
         let offset =
@@ -240,35 +239,27 @@ fn memory_of_a_mapped_group_stays_after_it_is_unregistered() {
                 BYTES,
                 libc::PROT_READ | libc::PROT_WRITE,
                 libc::MAP_SHARED,
-                ring.ring_fd,
+                ring.fd(),
                 offset,
             )
         };
         assert_ne!(memory, libc::MAP_FAILED, "{}", io::Error::last_os_error());
         mappings.push(memory.cast::<u8>());
         // SAFETY: the ring is set up.
-        let gone = unsafe { sys::io_uring_unregister_buf_ring(raw, group.into()) };
+        let gone = unsafe { sys::io_uring_unregister_buf_ring(ring.raw(), group.into()) };
         assert_eq!(gone, 0);
     }
     for (byte, memory) in (1..).zip(&mappings) {
         // SAFETY: the mapping is so long, and nobody else's.
         unsafe { memory.write_bytes(byte, BYTES) };
     }
-    // SAFETY: nothing is in flight, and the ring is not used after this.
-    unsafe { sys::io_uring_queue_exit(raw) };
+    drop(ring);
     for (byte, memory) in (1..).zip(mappings) {
         // SAFETY: the mapping is so long, and nothing writes to it any more.
         let bytes = unsafe { std::slice::from_raw_parts(memory, BYTES) };
         assert!(bytes.iter().all(|other| *other == byte), "group {byte}");
         // SAFETY: the mapping was made above, and `bytes` is not used after this.
         assert_eq!(unsafe { libc::munmap(memory.cast(), BYTES) }, 0);
-    }
-}
-
-fn ok(result: i32) -> io::Result<()> {
-    match result {
-        0 => Ok(()),
-        errno => Err(io::Error::from_raw_os_error(-errno)),
     }
 }
 
@@ -401,16 +392,17 @@ fn short_and_empty_reads_leave_the_rest_of_an_incremental_buffer() {
 
 #[test]
 fn receive_that_overwrites_its_group_harms_nobody() {
-    // SAFETY: zero is a value of the structure.
-    let mut ring: Box<sys::io_uring> = Box::new(unsafe { mem::zeroed() });
-    let raw = &raw mut *ring;
-    // SAFETY: the structure is valid for writes.
-    assert_eq!(unsafe { sys::io_uring_queue_init(4, raw, 0) }, 0);
+    let mut ring = LiburingRing::new(4, 0).unwrap();
     for (since, flags) in [((5, 19), 0), ((6, 12), sys::IOU_PBUF_RING_INC)] {
         let mut errno = 0;
         // SAFETY: the ring is set up, and the number is valid for writes.
-        let group = unsafe { sys::io_uring_setup_buf_ring(raw, 2, 76, flags, &raw mut errno) };
-        let made = if group.is_null() { ok(errno) } else { Ok(()) };
+        let group =
+            unsafe { sys::io_uring_setup_buf_ring(ring.raw(), 2, 76, flags, &raw mut errno) };
+        let made = if group.is_null() {
+            check(errno)
+        } else {
+            Ok(())
+        };
         if kernel::since(since.0, since.1, made).is_none() {
             break;
         }
@@ -420,27 +412,18 @@ fn receive_that_overwrites_its_group_harms_nobody() {
         unsafe { sys::io_uring_buf_ring_advance(group, 1) };
         let (here, mut there) = UnixStream::pair().unwrap();
         there.write_all(&[0; 32]).unwrap();
-        // SAFETY: the ring is set up.
-        let sqe = unsafe { sys::io_uring_get_sqe(raw) };
-        // SAFETY: there is room, so the entry is there.
+        let sqe = ring.entry();
+        // SAFETY: the entry is the ring's.
         unsafe { sys::io_uring_prep_recv(sqe, here.as_raw_fd(), ptr::null_mut(), 0, 0) };
         // SAFETY: as above.
         unsafe { sys::io_uring_sqe_set_flags(sqe, sys::IOSQE_BUFFER_SELECT) };
         // SAFETY: as above.
         unsafe { sys::io_uring_sqe_set_buf_group(sqe, 76) };
-        // SAFETY: the ring is set up, and the group's memory stays.
-        assert_eq!(unsafe { sys::io_uring_submit_and_wait(raw, 1) }, 1);
-        let mut cqe = ptr::null_mut();
-        // SAFETY: the ring is set up, and the pointer is valid for writes.
-        assert_eq!(unsafe { sys::io_uring_peek_cqe(raw, &raw mut cqe) }, 0);
-        // SAFETY: liburing gave it, and it is there until it is seen.
-        assert_eq!(unsafe { (*cqe).res }, 32);
-        // SAFETY: as above.
-        unsafe { sys::io_uring_cqe_seen(raw, cqe) };
+        // SAFETY: the group's memory stays.
+        assert_eq!(unsafe { ring.submit() }, 1);
+        assert_eq!(ring.next().1, 32);
         // SAFETY: the group was made above, and nothing uses it.
-        let freed = unsafe { sys::io_uring_free_buf_ring(raw, group, 2, 76) };
+        let freed = unsafe { sys::io_uring_free_buf_ring(ring.raw(), group, 2, 76) };
         assert_eq!(freed, 0);
     }
-    // SAFETY: nothing is in flight, and the ring is not used after this.
-    unsafe { sys::io_uring_queue_exit(raw) };
 }

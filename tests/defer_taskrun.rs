@@ -5,8 +5,7 @@
 use std::env;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::mem;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::thread;
@@ -14,8 +13,15 @@ use std::thread;
 use lio_uring::operation::{Nop, PollAdd, Read};
 use lio_uring::{IoUring, SqeFlags, sys};
 
+#[path = "support/eventfd.rs"]
+mod eventfd;
 #[path = "support/kernel.rs"]
 mod kernel;
+#[path = "support/liburing_ring.rs"]
+mod liburing_ring;
+
+use eventfd::eventfd;
+use liburing_ring::LiburingRing;
 
 /// A ring for one thread that puts work off, if the kernel can.
 fn putting_off() -> Option<IoUring> {
@@ -38,20 +44,12 @@ fn readable(fd: RawFd, milliseconds: i32) -> bool {
     unsafe { libc::poll(&raw mut poll, 1, milliseconds) == 1 }
 }
 
-fn eventfd() -> File {
-    // SAFETY: the call has no conditions.
-    let fd = unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) };
-    assert!(fd >= 0, "{}", io::Error::last_os_error());
-    // SAFETY: the descriptor is new.
-    unsafe { OwnedFd::from_raw_fd(fd) }.into()
-}
-
 #[test]
 fn work_put_off_signals_the_eventfd_and_waits_to_be_asked_for() {
     let Some(mut ring) = putting_off() else {
         return;
     };
-    let mut signal = eventfd();
+    let mut signal = File::from(eventfd());
     ring.submission().register_eventfd(signal.as_fd()).unwrap();
     let (reader, mut writer) = io::pipe().unwrap();
     let poll = PollAdd {
@@ -109,62 +107,43 @@ fn work_put_off_is_done_by_whoever_looks() {
     }
 }
 
-/// A ring of liburing's that belongs to the thread that first uses it.
-struct Borrowable(Box<sys::io_uring>);
+/// A ring that is lent to other threads, which the library's types do not allow.
+struct Borrowable(LiburingRing);
 
 impl Borrowable {
     fn new(flags: u32) -> Option<Self> {
-        // SAFETY: zero is a value of the structure.
-        let mut ring: Box<sys::io_uring> = Box::new(unsafe { mem::zeroed() });
-        // SAFETY: the structure is valid for writes.
-        let made = unsafe { sys::io_uring_queue_init(8, &raw mut *ring, flags) };
-        let made = match made {
-            0 => Ok(()),
-            errno => Err(io::Error::from_raw_os_error(-errno)),
-        };
-        kernel::since(6, 1, made)?;
-        Some(Self(ring))
+        kernel::since(6, 1, LiburingRing::new(8, flags)).map(Self)
     }
 
     /// Submits a NOP.
     fn submit(&mut self) -> i32 {
-        let raw = &raw mut *self.0;
-        // SAFETY: the ring is set up.
-        let sqe = unsafe { sys::io_uring_get_sqe(raw) };
-        assert!(!sqe.is_null());
+        let sqe = self.0.entry();
         // SAFETY: liburing gave the entry to be written.
         unsafe { sys::io_uring_prep_nop(sqe) };
-        // SAFETY: the ring is set up, and its entries point to nothing.
-        unsafe { sys::io_uring_submit(raw) }
+        // SAFETY: a NOP points to nothing.
+        unsafe { self.0.submit() }
     }
 
     fn enable(&mut self) -> i32 {
         // SAFETY: the ring is set up.
-        unsafe { sys::io_uring_enable_rings(&raw mut *self.0) }
+        unsafe { sys::io_uring_enable_rings(self.0.raw()) }
     }
 
     /// Registers something that any ring takes.
     fn register(&mut self) -> i32 {
         // SAFETY: the ring is set up.
-        unsafe { sys::io_uring_register_files_sparse(&raw mut *self.0, 1) }
+        unsafe { sys::io_uring_register_files_sparse(self.0.raw(), 1) }
     }
 
     /// Fetches what the kernel has put off.
     fn fetch(&mut self) -> i32 {
         // SAFETY: the ring is set up.
-        unsafe { sys::io_uring_get_events(&raw mut *self.0) }
+        unsafe { sys::io_uring_get_events(self.0.raw()) }
     }
 }
 
 // SAFETY: one thread at a time has the structure; what the kernel makes of it is what is tested.
 unsafe impl Send for Borrowable {}
-
-impl Drop for Borrowable {
-    fn drop(&mut self) {
-        // SAFETY: nothing is in flight that points to memory, and the ring is not used after this.
-        unsafe { sys::io_uring_queue_exit(&raw mut *self.0) };
-    }
-}
 
 /// Uses a ring on another thread.
 fn elsewhere(ring: &mut Borrowable, body: impl FnOnce(&mut Borrowable) -> i32 + Send) -> i32 {

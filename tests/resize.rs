@@ -15,18 +15,13 @@ use lio_uring::{IoUring, SqeFlags};
 mod child;
 #[path = "support/kernel.rs"]
 mod kernel;
+#[path = "support/resizable.rs"]
+mod resizable;
 #[path = "support/rings.rs"]
 mod rings;
 
+use resizable::resizable;
 use rings::next;
-
-/// A ring that can be resized, if the kernel can.
-fn resizable(entries: u32, cq_entries: u32) -> Option<IoUring> {
-    let params = IoUring::builder().entries(entries).cqsize(cq_entries);
-    let mut ring = params.build().expect("a ring");
-    kernel::since(6, 13, ring.resize(entries, cq_entries))?;
-    Some(ring)
-}
 
 fn push_nop(ring: &mut IoUring, user_data: u64, flags: SqeFlags) {
     // SAFETY: a NOP points to nothing.
