@@ -3,15 +3,16 @@
 
 #![cfg(target_os = "linux")]
 
-use std::io::{self, PipeReader, PipeWriter, Write as _};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::ptr;
 
 use lio_uring::kind::Threads;
-use lio_uring::operation::{Close, Nop, OpCode, Operation, ProvideBuffers, Read, Recv, RecvMulti};
+use lio_uring::operation::{OpCode, Operation, ProvideBuffers, Read, Recv, RecvMulti};
 use lio_uring::{Completion, CompletionQueue, IoUring, Sqe, SqeFlags, SubmissionQueue, Wait};
 
+#[path = "support/chain.rs"]
+mod chain;
 #[path = "support/kernel.rs"]
 mod kernel;
 #[path = "support/needs.rs"]
@@ -20,6 +21,7 @@ mod needs;
 #[path = "support/rings.rs"]
 mod rings;
 
+use chain::{Gate, push_failure, push_nop};
 use rings::{LIMIT, submit_pending, wait};
 
 const CANCELED: i32 = -libc::ECANCELED;
@@ -51,58 +53,6 @@ fn wait_for_one<T: Threads>(
     let waited = sq.submit_and_wait_with(&wait).expect("a submission");
     assert!(!waited.timed_out, "no completion");
     cq.try_next().expect("no error").expect("a completion")
-}
-
-#[track_caller]
-fn push_nop<T: Threads>(sq: &mut SubmissionQueue<T>, user_data: u64, flags: SqeFlags) {
-    // SAFETY: a NOP points to nothing.
-    unsafe { sq.push_with_flags(&Nop, user_data, flags) }.expect("room");
-}
-
-/// Pushes what fails with `EBADF` when it is carried out.
-#[track_caller]
-fn push_failure<T: Threads>(sq: &mut SubmissionQueue<T>, user_data: u64, flags: SqeFlags) {
-    let close = Close { fd: -1 };
-    // SAFETY: there is no such descriptor.
-    unsafe { sq.push_with_flags(&close, user_data, flags) }.expect("room");
-}
-
-/// A pipe that a read waits for.
-struct Gate {
-    reader: PipeReader,
-    writer: PipeWriter,
-    byte: Box<u8>,
-}
-
-impl Gate {
-    fn new() -> Self {
-        let (reader, writer) = io::pipe().expect("a pipe");
-        let byte = Box::new(0);
-        Self {
-            reader,
-            writer,
-            byte,
-        }
-    }
-
-    /// Pushes the read.
-    #[track_caller]
-    fn push<T: Threads>(&mut self, sq: &mut SubmissionQueue<T>, user_data: u64, flags: SqeFlags) {
-        let read = Read {
-            fd: self.reader.as_raw_fd(),
-            ptr: (&raw mut *self.byte).cast(),
-            len: 1,
-            offset: 0,
-        };
-        // SAFETY: nothing touches the byte, and the pipe is open until the read has ended.
-        unsafe { sq.push_with_flags(&read, user_data, flags) }.expect("room");
-    }
-
-    /// Lets the read end.
-    #[track_caller]
-    fn open(&mut self) {
-        self.writer.write_all(b"!").expect("the pipe has a reader");
-    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::ptr;
@@ -18,12 +18,15 @@ use lio_uring::{
     SubmissionQueue,
 };
 
+#[path = "support/eventfd.rs"]
+mod eventfd;
 #[path = "support/needs.rs"]
 mod needs;
 #[macro_use]
 #[path = "support/rings.rs"]
 mod rings;
 
+use eventfd::eventfd;
 use rings::{submit_pending, wait};
 
 /// What memory holds that nothing has been read into.
@@ -442,14 +445,6 @@ fn files_and_buffers_are_registered_on_another_thread() {
 }
 
 /// An eventfd that does not wait.
-fn eventfd() -> OwnedFd {
-    // SAFETY: the call has no conditions.
-    let fd = unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) };
-    assert!(fd >= 0, "{}", io::Error::last_os_error());
-    // SAFETY: the descriptor is new.
-    unsafe { OwnedFd::from_raw_fd(fd) }
-}
-
 /// How often an eventfd was signalled since this was last asked.
 ///
 /// Kernel workers post a completion first and signal it then, so this is for what completes on the

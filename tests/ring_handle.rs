@@ -3,6 +3,8 @@
 
 #[path = "support/kernel.rs"]
 mod kernel;
+#[path = "support/resizable.rs"]
+mod resizable;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,6 +13,7 @@ use std::os::fd::AsRawFd;
 
 use lio_uring::operation::Nop;
 use lio_uring::{IoUring, IoUringParams, RegisterCause, SqeFlags};
+use resizable::resizable;
 
 fn push(ring: &mut IoUring, user_data: u64) {
     // SAFETY: a NOP points to nothing.
@@ -88,14 +91,6 @@ fn queues_of_different_rings_keep_their_descriptors() {
     mem::swap(one.completion(), two.completion());
     works(&mut one);
     works(&mut two);
-}
-
-/// A ring that can be resized, if the kernel can.
-fn resizable(entries: u32, cq_entries: u32) -> Option<IoUring> {
-    let params = IoUring::builder().entries(entries).cqsize(cq_entries);
-    let mut ring = params.build().expect("a ring");
-    kernel::since(6, 13, ring.resize(entries, cq_entries))?;
-    Some(ring)
 }
 
 #[test]

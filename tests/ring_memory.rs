@@ -4,6 +4,7 @@
 #[path = "support/kernel.rs"]
 mod kernel;
 
+use lio_uring::kind::{CqeSize, SqeSize, Threads};
 use lio_uring::operation::Nop;
 use lio_uring::{
     CompletionQueue, Features, IoUring, IoUringParams, RingMemory, SetupCause, SetupFlags,
@@ -89,6 +90,40 @@ fn large_queues_in_small_pages() {
     if let Some((mut cq, mut sq)) = kernel::since(6, 14, made) {
         works(&mut cq, &mut sq, 0);
     }
+}
+
+#[test]
+fn memory_of_the_estimated_size_is_never_too_small() {
+    let mut memory = RingMemory::new(1 << 20).unwrap();
+    let large = IoUringParams::default().entries(4096);
+    // Older kernels want huge pages for large queues.
+    if kernel::since(6, 14, large.halves_in(&mut memory)).is_none() {
+        return;
+    }
+    for entries in (0..=15).map(|n| 1 << n) {
+        let params = IoUringParams::default().entries(entries);
+        fits(params);
+        fits(params.cqsize(65_536.min(8 * entries)));
+        fits(params.no_sqarray());
+        fits(params.sqe128());
+        fits(params.cqe32());
+        fits(params.sqe128().cqe32());
+    }
+}
+
+/// Makes a ring in memory of the size that its parameters say, and fills it.
+#[track_caller]
+fn fits<T: Threads, S: SqeSize, C: CqeSize>(params: IoUringParams<T, S, C>) {
+    let size = params.memory_size().expect("a size");
+    let mut memory = RingMemory::new(size).expect("memory");
+    let (cq, mut sq) = params.halves_in(&mut memory).expect("a ring");
+    for _ in 0..2 {
+        // SAFETY: a NOP points to nothing.
+        while unsafe { sq.push(&Nop, 1) }.is_ok() {}
+        let all = sq.capacity();
+        assert_eq!(sq.submit().expect("a submission"), all);
+    }
+    assert_eq!(cq.ready(), 2 * sq.capacity(), "{params:?}");
 }
 
 #[test]

@@ -253,7 +253,8 @@ impl Operation for TimeoutUpdate {
 ///
 /// Newer kernels do not limit what starts on a kernel worker and waits there, as opening a named
 /// pipe does with [`ASYNC`](crate::SqeFlags::ASYNC): its time starts when the worker is done. What
-/// waits for a socket or a pipe does so without a worker and is limited.
+/// waits for a socket or a pipe does so without a worker and is limited. Linux 6.1 does not limit
+/// a read of a pipe that is not the first of its chain.
 ///
 /// # Safety
 ///

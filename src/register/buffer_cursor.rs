@@ -9,10 +9,11 @@ use crate::completion::{Completion, CompletionFlags};
 /// those of the completion before. So one cursor for the group is shown each of its completions, in
 /// the order in which they are taken.
 ///
-/// That is the order in which the kernel fills buffers for receives, and for reads of pipes. An
-/// operation that a worker carries out, as with [`SqeFlags::ASYNC`](crate::SqeFlags::ASYNC), takes
-/// its piece when it starts and by the length it asks for: such operations do not go together with
-/// a cursor. Neither do bundles, whose bytes can be in several buffers.
+/// That is the order in which the kernel fills buffers for receives, and for reads of pipes. A read
+/// of a regular file takes its piece by the length it asks for, so a cursor is wrong after one that
+/// got less, as at the end of the file. So does an operation that a worker carries out, as with
+/// [`SqeFlags::ASYNC`](crate::SqeFlags::ASYNC), and when it starts: such operations do not go
+/// together with a cursor. Neither do bundles, whose bytes can be in several buffers.
 ///
 /// ```
 /// # use lio_uring::BufferCursor;

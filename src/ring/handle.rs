@@ -1,6 +1,7 @@
 //! What only a ring for one thread can change about itself: its descriptor, and its size.
 
 use std::io;
+use std::ptr;
 use std::sync::Arc;
 
 use super::IoUring;
@@ -9,6 +10,28 @@ use crate::kind::{CqeSize, SqeSize};
 use crate::params::SetupFlags;
 use crate::register::check;
 use crate::sys;
+
+/// Looks whether queues as these parameters say could be mapped.
+fn can_map(mut params: sys::io_uring_params) -> Result<(), i32> {
+    // SAFETY: the pointer is to a value of the right type; nothing is made.
+    let bytes = unsafe { sys::io_uring_memory_size_params(params.sq_entries, &raw mut params) };
+    // Sizes that cannot be are left for the kernel to refuse.
+    let Ok(bytes) = usize::try_from(bytes) else {
+        return Ok(());
+    };
+    // Liburing maps the indices and the completions, which lie together, for each queue.
+    let bytes = 2 * bytes;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: a new mapping, at an address of the kernel's choice.
+    let address = unsafe { libc::mmap(ptr::null_mut(), bytes, libc::PROT_NONE, flags, -1, 0) };
+    if address == libc::MAP_FAILED {
+        let error = io::Error::last_os_error();
+        return Err(error.raw_os_error().unwrap_or(libc::ENOMEM));
+    }
+    // SAFETY: the mapping was just made, so long, and nothing refers to it.
+    unsafe { libc::munmap(address, bytes) };
+    Ok(())
+}
 
 impl<S: SqeSize, C: CqeSize> IoUring<S, C> {
     /// Whether both queues are this ring's. Safe code can exchange those of two rings.
@@ -99,8 +122,8 @@ impl<S: SqeSize, C: CqeSize> IoUring<S, C> {
     ///   or the completion queue is to be the smaller; if the queues are of different rings; if the
     ///   ring has no descriptor or lies in memory of the program's; and if what is queued or ready
     ///   would not fit.
-    /// * `ENOMEM`. If the kernel could resize the queues and the program not map them, the ring is
-    ///   of no more use.
+    /// * `ENOMEM` if there is no memory for the queues, or no address space to map them. Should
+    ///   another thread take what there was during the call, the ring is of no more use.
     pub fn resize(&mut self, entries: u32, cq_entries: u32) -> Result<(), RegisterError> {
         const ACTION: &str = "resize the queues";
         const NEEDS: &str = "Linux 6.13, a ring that is whole, has a descriptor and was made with \
@@ -125,6 +148,11 @@ impl<S: SqeSize, C: CqeSize> IoUring<S, C> {
         params.flags = SetupFlags::CQSIZE.bits();
         params.sq_entries = entries;
         params.cq_entries = cq_entries;
+        can_map(sys::io_uring_params {
+            flags: self.sq.setup_flags().bits() | params.flags,
+            ..params
+        })
+        .or_else(|errno| check(-errno, ACTION, NEEDS).map(drop))?;
         let ring = self.sq.ring().as_mut_ptr();
         // SAFETY: the ring is set up and has a descriptor. All that refers to it or to its memory is
         // on this thread, as its types say: the two queues, which are not used until they have been

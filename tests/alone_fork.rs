@@ -1,0 +1,139 @@
+//! Rings and processes that are forked: liburing's own rings are shared, this library's are not.
+//!
+//! In a binary of its own, since a child of many threads may hold what they had locked.
+#![cfg(target_os = "linux")]
+
+use std::io::{self, Write as _};
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::fs::FileExt;
+
+use lio_uring::operation::{Cancel, CancelFlags, Read};
+use lio_uring::{sys, with_capacity};
+
+#[path = "support/liburing_ring.rs"]
+mod liburing_ring;
+
+use liburing_ring::LiburingRing;
+
+/// Runs a body in a forked child, which may do nothing but system calls, and returns how it ended.
+fn in_fork(body: impl FnOnce() -> bool) -> Fork {
+    // SAFETY: the tests' bodies allocate nothing and take no locks.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0, "fork: {}", io::Error::last_os_error());
+    if child == 0 {
+        let status = i32::from(!body());
+        // SAFETY: ends the child at once.
+        unsafe { libc::_exit(status) };
+    }
+    Fork(child)
+}
+
+/// A child to wait for.
+#[must_use]
+struct Fork(libc::pid_t);
+
+impl Fork {
+    #[track_caller]
+    fn succeeds(self) {
+        let mut status = 0;
+        // SAFETY: waits for the child that was made, into a value of the right type.
+        assert_eq!(unsafe { libc::waitpid(self.0, &raw mut status, 0) }, self.0);
+        assert_eq!(status, 0, "the child");
+    }
+}
+
+/// Pushes and submits a write.
+fn write(ring: &mut LiburingRing, fd: RawFd, text: &'static [u8; 8], offset: u64) -> bool {
+    let sqe = ring.entry();
+    // SAFETY: the entry is the ring's, and the text is valid for ever.
+    unsafe { sys::io_uring_prep_write(sqe, fd, text.as_ptr().cast(), 8, offset) };
+    submit(ring, sqe, offset)
+}
+
+fn submit(ring: &mut LiburingRing, sqe: *mut sys::io_uring_sqe, user_data: u64) -> bool {
+    // SAFETY: the entry is the ring's, and not submitted.
+    unsafe { sys::io_uring_sqe_set_data64(sqe, user_data) };
+    // SAFETY: the tests keep what their entries point to.
+    unsafe { ring.submit() == 1 }
+}
+
+#[test]
+fn ring_of_liburing_is_used_by_parent_and_child() {
+    let file = tempfile::tempfile().unwrap();
+    let fd = file.as_raw_fd();
+    let mut ring = LiburingRing::new(8, 0).unwrap();
+    assert!(write(&mut ring, fd, b"before, ", 0));
+    // What the parent has submitted, the child takes.
+    in_fork(|| ring.next() == (0, 8)).succeeds();
+    // And the other way round. What a process has in flight ends with it, so the child waits.
+    let mut ring = LiburingRing::new(8, 0).unwrap();
+    in_fork(|| write(&mut ring, fd, b"child's ", 8) && !ring.wait().is_null()).succeeds();
+    assert_eq!(ring.next(), (8, 8));
+    let mut text = [0; 16];
+    file.read_exact_at(&mut text, 0).unwrap();
+    assert_eq!(&text, b"before, child's ");
+}
+
+#[test]
+fn ring_of_liburing_lets_a_child_cancel_what_its_parent_has_submitted() {
+    let (reader, _writer) = io::pipe().unwrap();
+    let mut byte = 0_u8;
+    let mut ring = LiburingRing::new(8, 0).unwrap();
+    let sqe = ring.entry();
+    // SAFETY: the entry is the ring's, and the byte stays until the completion has been taken.
+    unsafe { sys::io_uring_prep_read(sqe, reader.as_raw_fd(), (&raw mut byte).cast(), 1, 0) };
+    assert!(submit(&mut ring, sqe, 1));
+    let child = in_fork(|| {
+        let sqe = ring.entry();
+        // SAFETY: the entry is the ring's.
+        unsafe { sys::io_uring_prep_cancel64(sqe, 1, 0) };
+        submit(&mut ring, sqe, 2)
+    });
+    child.succeeds();
+    let mut both = [ring.next(), ring.next()];
+    both.sort_unstable();
+    assert_eq!(both, [(1, -libc::ECANCELED), (2, 0)]);
+}
+
+#[test]
+fn ring_of_the_parent_goes_on_whatever_its_children_do() {
+    let (mut cq, mut sq) = with_capacity(8).unwrap();
+    let (reader, mut writer) = io::pipe().unwrap();
+    let mut bytes = [0_u8; 2];
+    for (i, byte) in bytes.iter_mut().enumerate() {
+        let read = Read {
+            fd: reader.as_raw_fd(),
+            ptr: (&raw mut *byte).cast(),
+            len: 1,
+            offset: 0,
+        };
+        // SAFETY: the bytes are left alone until both completions have been taken.
+        unsafe { sq.push(&read, i as u64) }.unwrap();
+    }
+    sq.submit().unwrap();
+    // A child that ends does not end what its parent has in flight.
+    in_fork(|| true).succeeds();
+    assert_eq!(cq.try_next().unwrap(), None);
+    let cancel = Cancel {
+        user_data: 0,
+        flags: CancelFlags::empty(),
+    };
+    // SAFETY: a cancellation points to nothing.
+    unsafe { sq.push(&cancel, 7) }.unwrap();
+    sq.submit_and_wait(2).unwrap();
+    let mut both = [cq.next().unwrap(), cq.next().unwrap()];
+    both.sort_by_key(lio_uring::Completion::user_data);
+    assert_eq!(both[0].raw_result(), -libc::ECANCELED);
+    assert_eq!(both[1].raw_result(), 0);
+    // Nor does one that writes where the parent reads.
+    let fd = writer.as_raw_fd();
+    let child = in_fork(|| {
+        // SAFETY: there is one byte.
+        unsafe { libc::write(fd, b"x".as_ptr().cast(), 1) == 1 }
+    });
+    let done = cq.next().unwrap();
+    child.succeeds();
+    assert_eq!((done.user_data(), done.raw_result()), (1, 1));
+    assert_eq!(bytes, *b"\0x");
+    writer.write_all(b"the pipe is open").unwrap();
+}
