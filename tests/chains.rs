@@ -229,13 +229,8 @@ fn drain_loses_nothing_to_a_queue_of_completions_that_overflows() {
 
 /// Whether links behind the first are limited as that is. Linux 5.10 has them wait on a worker, and
 /// 6.1 lets them wait without end.
-#[expect(clippy::print_stdout, reason = "a skipped test must say so")]
 fn later_links_are_limited() -> bool {
-    let older = kernel::older_than(6, 12);
-    if older {
-        println!("SKIP: links behind the first have limits since Linux 6.12, or somewhat earlier");
-    }
-    !older
+    !kernel::lacks(6, 12, "links behind the first have no limits")
 }
 
 #[test]

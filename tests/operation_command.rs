@@ -24,8 +24,12 @@ mod needs;
 #[macro_use]
 #[path = "support/rings.rs"]
 mod rings;
+#[allow(clippy::duplicate_mod, reason = "other helpers skip too")]
+#[path = "support/skip.rs"]
+mod skip;
 
 use rings::run;
+use skip::{Lack, skip};
 
 /// A command that no driver has.
 const UNKNOWN: u32 = 0xdead_beef;
@@ -268,12 +272,11 @@ impl Loop {
 
     /// `None`, and a printed reason, where there are no such devices.
     #[track_caller]
-    #[expect(clippy::print_stdout, reason = "a skipped test must say so")]
     fn new() -> Option<Self> {
         let open = |path: &str| OpenOptions::new().read(true).write(true).open(path);
         let control = match open("/dev/loop-control") {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                println!("SKIP: there are no loop devices");
+                skip(&Lack::File("/dev/loop-control"));
                 return None;
             }
             control => control.expect("root may make loop devices"),
@@ -353,8 +356,8 @@ fn discard_has_the_blocks_read_as_zeros() {
 
 #[test]
 fn discard_of_what_cannot_be_discarded_fails_and_leaves_the_blocks() {
-    if kernel::older_than(6, 12) {
-        return println!("SKIP: blocks are discarded since Linux 6.12");
+    if kernel::lacks(6, 12, "blocks are not discarded") {
+        return;
     }
     each_ring!(|cq, sq| {
         let Some(device) = Loop::new() else { return };

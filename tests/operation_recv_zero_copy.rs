@@ -22,7 +22,7 @@ use lio_uring::operation::RecvZc;
 use lio_uring::{IoUring, IoUringParams, Received};
 use receivers::{
     CANCEL, PAGE, RECV, cancel, connection, next, params, pattern, push, receive_all, receive_with,
-    receiver, ring, ring_with, send,
+    receiver, registered, ring, ring_with, send,
 };
 
 const MIB: usize = 1 << 20;
@@ -49,7 +49,7 @@ fn rings_of_mixed_completions_receive_too() {
         return;
     };
     let made = ring.submission().register_zero_copy_receive(params(64, 64));
-    let Some(receive) = kernel::since(7, 1, made) else {
+    let Some(receive) = registered(made) else {
         return;
     };
     let (here, there) = connection();
@@ -192,7 +192,7 @@ fn full_completion_queue_ends_a_receive_and_loses_nothing() {
     };
     assert_eq!(ring.completion().capacity(), 4);
     let made = ring.submission().register_zero_copy_receive(params(64, 64));
-    let Some(receive) = kernel::since(7, 1, made) else {
+    let Some(receive) = registered(made) else {
         return;
     };
     let (here, mut there) = connection();

@@ -111,8 +111,7 @@ fn accept_tells_whether_more_connections_wait() {
             drop(connection(&done));
             more.push(done.flags().contains(CompletionFlags::SOCK_NONEMPTY));
         }
-        if more == [false; 3] && kernel::older_than(6, 10) {
-            println!("SKIP: it tells so since Linux 6.10");
+        if more == [false; 3] && kernel::lacks(6, 10, "more connections are not told of") {
             return;
         }
         assert_eq!(more, [true, true, false]);
@@ -215,8 +214,7 @@ fn recv_multi_of_much_data_lets_others_have_their_turn() {
         let pieces = order.iter().filter(|&&user_data| user_data == i);
         assert_eq!(pieces.count(), PIECES);
     }
-    if order[..PIECES] == [0; PIECES] && kernel::older_than(6, 9) {
-        println!("SKIP: receives take turns since Linux 6.9");
+    if order[..PIECES] == [0; PIECES] && kernel::lacks(6, 9, "receives take no turns") {
         return;
     }
     // Each of them, several times.

@@ -12,8 +12,8 @@ use std::time::Duration;
 use lio_uring::kind::CqeSize;
 use lio_uring::operation::{Cancel, CancelFlags, RecvZc};
 use lio_uring::{
-    Completion, Cqe32, IoUring, IoUringParams, OneThread, ReceiveArea, Received, Sqe64, Wait,
-    ZeroCopyReceive, ZeroCopyReceiveParams,
+    Completion, Cqe32, IoUring, IoUringParams, OneThread, ReceiveArea, Received, RegisterCause,
+    RegisterError, Sqe64, Wait, ZeroCopyReceive, ZeroCopyReceiveParams,
 };
 
 use super::{kernel, ordinary_user};
@@ -62,7 +62,16 @@ pub(crate) fn receiver(pages: usize, entries: u32) -> Option<(Ring, ZeroCopyRece
     let made = ring
         .submission()
         .register_zero_copy_receive(params(pages, entries));
-    Some((ring, kernel::since(7, 1, made)?))
+    Some((ring, registered(made)?))
+}
+
+/// What was registered without a device, or nothing where the kernel refuses it for its age.
+#[track_caller]
+pub(crate) fn registered(made: Result<ZeroCopyReceive, RegisterError>) -> Option<ZeroCopyReceive> {
+    kernel::since_or(7, 1, made, |error| {
+        assert_eq!(error.errno(), libc::EINVAL, "{error}");
+        assert!(matches!(error.cause(), RegisterCause::Refused { .. }));
+    })
 }
 
 /// Both ends of a connection. The first one receives.
