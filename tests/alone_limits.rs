@@ -344,7 +344,9 @@ fn queues_of_many_rings_beyond_the_limit_name_it() {
         let error = loop {
             match with_capacity(8) {
                 Ok(ring) => rings.push(ring),
-                Err(error) => break error,
+                Err(error) if !availability().is_available() => break error,
+                // The kernel gives the memory of a ring back some time after it was closed.
+                Err(_) => {}
             }
             assert!(rings.len() <= 16, "one ring takes two pages at least");
         };

@@ -336,6 +336,12 @@ fn reads_of_a_file_take_their_buffers_from_a_group() {
     assert_eq!(done.raw_result(), 0);
 }
 
+/// Whether the kernel may leave out that a buffer was used in part, and then go on using it.
+fn leaves_out_buf_more() -> bool {
+    let without = [((6, 18), 44), ((6, 19), 14)];
+    kernel::may_have_bug((6, 16), &without, "reads of files leave out BUF_MORE")
+}
+
 #[test]
 fn reads_of_a_file_fill_an_incremental_buffer_from_its_start() {
     let (mut cq, mut sq) = with_capacity(8).unwrap();
@@ -347,11 +353,14 @@ fn reads_of_a_file_fill_an_incremental_buffer_from_its_start() {
     let mut cursor = BufferCursor::new();
     for i in 0..8_u64 {
         let done = read(&mut cq, &mut sq, &file, 8 * i, 75);
+        let more = done.flags().contains(CompletionFlags::BUF_MORE);
+        if i == 0 && !more && leaves_out_buf_more() {
+            return;
+        }
         let piece = cursor.advance(&done).unwrap();
         assert_eq!(u64::from(piece.id), i / 4);
         assert_eq!(u64::from(piece.offset), i % 4 * 8);
         // The last piece of a buffer says that it is the last.
-        let more = done.flags().contains(CompletionFlags::BUF_MORE);
         assert_eq!((more, piece.last), (i % 4 != 3, i % 4 == 3), "piece {i}");
         let buffer = &group.memory[usize::from(piece.id)];
         assert_eq!(buffer[piece.range()], eight(8 * i));
@@ -383,7 +392,8 @@ fn short_and_empty_reads_leave_the_rest_of_an_incremental_buffer() {
         };
         let done = read(&mut cq, &mut sq, &fd, offset, 77);
         assert_eq!(done.raw_result(), got);
-        assert!(done.flags().contains(CompletionFlags::BUF_MORE), "{done:?}");
+        let more = done.flags().contains(CompletionFlags::BUF_MORE);
+        assert!(more || leaves_out_buf_more(), "{done:?}");
         let next = read(&mut cq, &mut sq, &file, 100, 77);
         assert_eq!(next.raw_result(), 8);
         assert_eq!(group.memory[0][used..used + 8], eight(100), "{done:?}");

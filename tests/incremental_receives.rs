@@ -118,7 +118,10 @@ fn recv_multi_in_bundles_of_incremental_buffers_keeps_the_order() {
                 assert_eq!(done.buffer_id().map(usize::from), Some(came / SIZE));
                 came += usize::try_from(done.result().unwrap()).unwrap();
                 let more = done.flags().contains(CompletionFlags::BUF_MORE);
-                assert_eq!(more, came % SIZE != 0, "{came}");
+                let without = [((6, 18), 44), ((7, 0), 13)];
+                if more || !kernel::may_have_bug((6, 16), &without, "bundles leave out BUF_MORE") {
+                    assert_eq!(more, came % SIZE != 0, "{came}");
+                }
             }
             assert_eq!(came, end);
             assert_eq!(buffers.all()[..came], data[..came]);

@@ -14,6 +14,8 @@ use lio_uring::{CompletionQueue, FileSlot, Sqe, SqeFlags, SubmissionQueue};
 
 #[path = "support/folder.rs"]
 mod folder;
+#[path = "support/kernel.rs"]
+mod kernel;
 #[path = "support/late.rs"]
 mod late;
 #[path = "support/needs.rs"]
@@ -185,6 +187,12 @@ fn open_into_allocated_slots_names_them_until_the_table_is_full() {
     });
 }
 
+/// Whether the kernel may look for a slot behind one that was filled by its number.
+fn picks_outside_of_the_range() -> bool {
+    let without = [((6, 18), 44), ((6, 19), 14)];
+    kernel::may_have_bug((6, 16), &without, "a slot outside of the range is picked")
+}
+
 #[test]
 fn open_into_allocated_slots_stays_in_the_range() {
     // The range came with Linux 6.0, as SEND_ZC did.
@@ -205,6 +213,9 @@ fn open_into_allocated_slots_stays_in_the_range() {
         assert_eq!(slots, [5, 6]);
         for (opens, outside) in [(Openat, 0), (Openat2, 7)] {
             let full = open(cq, sq, opens, one, 0, FileSlot::Allocate);
+            if full != -libc::ENFILE && picks_outside_of_the_range() {
+                return;
+            }
             assert_eq!(full, -libc::ENFILE);
             // Named slots are where they are.
             let at = FileSlot::At(outside);

@@ -747,6 +747,10 @@ fn recv_multi_ends_with_the_stream() {
         let done = next(cq);
         assert!(done.more());
         assert_eq!(buffers.take(done).0, b"last");
+        let without = [((6, 18), 44), ((6, 19), 14)];
+        if kernel::may_have_bug((6, 17), &without, "the end of a Unix stream is not told") {
+            return;
+        }
         let done = next(cq);
         assert_eq!((done.result().unwrap(), done.more()), (0, false));
         assert_eq!(done.buffer_id(), None);

@@ -232,7 +232,10 @@ fn recv_in_bundles_of_incremental_buffers_leaves_no_gap() {
                 assert_eq!(done.buffer_id(), Some(first));
                 total += count(done);
                 let more = done.flags().contains(CompletionFlags::BUF_MORE);
-                assert_eq!(more, total % SIZE != 0, "{total}");
+                let without = [((6, 18), 44), ((7, 0), 13)];
+                if more || !kernel::may_have_bug((6, 16), &without, "bundles leave out BUF_MORE") {
+                    assert_eq!(more, total % SIZE != 0, "{total}");
+                }
             }
         }
         let mut text = Vec::new();

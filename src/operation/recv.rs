@@ -101,6 +101,9 @@ impl Operation for Recv {
 /// On newer kernels [`Sqe::set_file_index`] sets how many bytes are to come in all. The operation
 /// ends with the piece that reaches the number, which can go beyond it; in bundles it does not.
 ///
+/// Linux 6.17 and 6.18 may not tell the end of a Unix stream that came together with the last data;
+/// later versions of 6.18 do, 6.18.44 among them.
+///
 /// # Safety
 ///
 /// * The buffers of the group, not `buf`, are written: they fulfil the conditions under which they

@@ -48,6 +48,11 @@ impl BufferRingParams {
     /// A completion with [`CompletionFlags::BUF_MORE`] leaves the rest of its buffer with the
     /// kernel. [`BufferCursor`](crate::BufferCursor) finds the piece that a completion means.
     ///
+    /// Linux 6.16 to 6.18 leave that flag out when a file is read, and 6.16 to 6.19 when a
+    /// [`BUNDLE`](crate::RecvSendFlags::BUNDLE) is received, although they go on using the buffer:
+    /// there, a buffer is not back before a completion names the next one. Later versions of 6.18
+    /// are mended, 6.18.44 among them.
+    ///
     /// Since Linux 6.12. C: `IOU_PBUF_RING_INC`.
     pub const fn incremental(mut self) -> Self {
         self.flags |= sys::IOU_PBUF_RING_INC;

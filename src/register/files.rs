@@ -130,7 +130,9 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
     /// Keeps the places that the kernel picks, with [`FileSlot::Allocate`](crate::FileSlot), to
     /// `len` of them from the index `offset` on.
     ///
-    /// Other places can still be named. A new table starts with all of it.
+    /// Other places can still be named. A new table starts with all of it. Linux 6.16 to 6.18 can
+    /// pick a place outside of a range that is full after one outside was named; later versions of
+    /// 6.18 are mended, 6.18.44 among them.
     ///
     /// Since Linux 6.0. C: `io_uring_register_file_alloc_range(3)`.
     ///

@@ -12,7 +12,7 @@ use lio_uring::{BufferRing, Completion, CompletionQueue, Sqe, SubmissionQueue};
 use crate::rings::run;
 
 /// The group that the buffers belong to.
-pub(crate) const GROUP: u16 = 5;
+pub(crate) const GROUP: u16 = 70;
 /// What memory holds that nothing has been received into.
 pub(crate) const UNTOUCHED: u8 = 0xaa;
 

@@ -26,6 +26,27 @@ pub(crate) fn lacks(major: u32, minor: u32, what: &str) -> bool {
     older
 }
 
+/// Whether the running kernel may have a bug: one from this release on that is not as new as the
+/// versions which were seen without it, one of each series.
+///
+/// Says so. For what leaves a test nothing to look at.
+#[track_caller]
+#[allow(dead_code, reason = "most tests meet none")]
+#[expect(clippy::print_stdout, reason = "a test that looks away must say so")]
+pub(crate) fn may_have_bug(since: (u32, u32), without: &[((u32, u32), u32)], bug: &str) -> bool {
+    let (release, patch) = skip::version();
+    let same = without.iter().find(|(series, _)| *series == release);
+    let last = without.iter().map(|(series, _)| *series).max();
+    let may = match same {
+        Some((_, mended)) => patch < *mended,
+        None => since <= release && Some(release) < last,
+    };
+    if may {
+        println!("a bug that this kernel may have: {bug}");
+    }
+    may
+}
+
 /// What was made, or nothing and a printed reason if the kernel is too old for it.
 #[track_caller]
 #[allow(dead_code, reason = "not every test makes something")]

@@ -126,6 +126,14 @@ fn binary() -> String {
 
 /// Whether the running kernel is older than this release.
 pub(crate) fn older_than(major: u32, minor: u32) -> bool {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("a release");
-    capabilities::release(&release) < (major, minor)
+    let (running, _) = version();
+    running < (major, minor)
+}
+
+/// The release of the running kernel, and which version of it that is.
+pub(crate) fn version() -> ((u32, u32), u32) {
+    let text = fs::read_to_string("/proc/sys/kernel/osrelease").expect("a release");
+    let patch = text.split(|c: char| !c.is_ascii_digit()).nth(2);
+    let patch = patch.and_then(|patch| patch.parse().ok());
+    (capabilities::release(&text), patch.unwrap_or(0))
 }
