@@ -17,6 +17,8 @@ use lio_uring::{
 
 #[path = "support/group.rs"]
 mod group;
+#[path = "support/kernel.rs"]
+mod kernel;
 #[path = "support/messages.rs"]
 mod messages;
 #[path = "support/needs.rs"]
@@ -84,13 +86,20 @@ fn recvmsg<T: Threads>(
     }
 }
 
+/// The flag that the kernel may set for Unix sockets although nothing was cut off.
+fn cut_off_by_mistake() -> i32 {
+    let may = kernel::may_have_bug((6, 17), &[((6, 18), 15)], "MSG_CTRUNC without a reason");
+    if may { libc::MSG_CTRUNC } else { 0 }
+}
+
 #[test]
 fn recvmsg_fills_the_parts_in_their_order() {
     each_ring!(|cq, sq| {
         let (here, mut there) = UnixStream::pair().unwrap();
         there.write_all(b"abcdef").unwrap();
         let got = recvmsg(cq, sq, &here, 0, 0);
-        assert_eq!((count(got.done), got.flags), (6, 0));
+        let flags = got.flags & !cut_off_by_mistake();
+        assert_eq!((count(got.done), flags), (6, 0));
         assert_eq!(got.parts, [*b"abcd", [b'e', b'f', UNTOUCHED, UNTOUCHED]]);
         let (here, mut there) = tcp();
         there.write_all(b"abcdefghij").unwrap();
@@ -173,7 +182,7 @@ fn recvmsg_brings_descriptors() {
         let got = recvmsg(cq, sq, &here, control_room(4), libc::MSG_CMSG_CLOEXEC);
         assert_eq!(count(got.done), 6);
         assert_eq!(got.parts.concat()[..6], *b"a file");
-        assert_eq!(got.flags & libc::MSG_CTRUNC, 0);
+        assert_eq!(got.flags & libc::MSG_CTRUNC & !cut_off_by_mistake(), 0);
         let data = data_of(&got.control, libc::SOL_SOCKET, libc::SCM_RIGHTS);
         // SAFETY: it has just come.
         let fds = unsafe { descriptors(data) };
