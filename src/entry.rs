@@ -214,6 +214,28 @@ impl Sqe {
         unsafe { &*std::ptr::from_ref(self).cast::<[u8; 64]>() }
     }
 
+    /// The entry as the words that it is stored as. Narrower stores would be several per word.
+    #[inline]
+    pub(crate) fn words(&self) -> [u64; 8] {
+        let [i0, i1] = self.ioprio.to_ne_bytes();
+        let [f0, f1, f2, f3] = self.fd.to_ne_bytes();
+        let [b0, b1] = self.buffer.to_ne_bytes();
+        let [p0, p1] = self.personality.to_ne_bytes();
+        let [s0, s1, s2, s3] = self.file_index.to_ne_bytes();
+        let [l0, l1, l2, l3] = self.len.to_ne_bytes();
+        let [o0, o1, o2, o3] = self.op_flags.to_ne_bytes();
+        [
+            u64::from_ne_bytes([self.opcode, self.flags, i0, i1, f0, f1, f2, f3]),
+            self.offset,
+            self.address,
+            u64::from_ne_bytes([l0, l1, l2, l3, o0, o1, o2, o3]),
+            self.user_data,
+            u64::from_ne_bytes([b0, b1, p0, p1, s0, s1, s2, s3]),
+            self.address3,
+            self.pad,
+        ]
+    }
+
     /// Sets the four fields that nearly every operation has.
     ///
     /// C: `io_uring_prep_rw`.

@@ -72,7 +72,7 @@ pub trait SqeSize: Sealed + Copy + Debug + 'static {
     #[inline]
     unsafe fn write(slot: *mut Sqe, sqe: Sqe) {
         // SAFETY: the caller's promise; every slot has room for 64 bytes.
-        unsafe { slot.write(sqe) }
+        unsafe { slot.cast::<[u64; 8]>().write(sqe.words()) }
     }
 }
 

@@ -71,14 +71,7 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
         let head = ring.sq_head().load(Ordering::Acquire);
         let tail = ring.sq_tail().load(Ordering::Relaxed);
         Self {
-            slots: Slots {
-                base: raw.sq.sqes.cast(),
-                mask: raw.sq.ring_mask,
-                head,
-                tail,
-                chain: None,
-                _size: PhantomData,
-            },
+            slots: Slots::new(raw.sq.sqes.cast(), raw.sq.ring_mask, head, tail),
             published: tail,
             gate: Gate::of(raw),
             ring_head: ring.sq_head(),
@@ -177,13 +170,13 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
         user_data: u64,
         settings: impl FnOnce(&mut Sqe),
     ) -> Result<(), QueueFull> {
-        if self.slots.free() == 0 {
-            self.look_for_room(1)?;
+        if self.slots.is_run_over() {
+            self.slots = self.slots.next_run(self.ring_head)?;
         }
         let mut sqe = Sqe::of(operation);
         settings(&mut sqe);
         sqe.set_user_data(user_data);
-        // SAFETY: a slot is free, and the ring lives as long as this queue.
+        // SAFETY: the run is not over, and the ring lives as long as this queue.
         unsafe { self.slots.write(sqe) };
         Ok(())
     }
@@ -201,12 +194,12 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
     /// written, stays valid until the operation has ended, as for [`push`](Self::push).
     #[inline]
     pub unsafe fn push_raw(&mut self, sqe: &Sqe, user_data: u64) -> Result<(), QueueFull> {
-        if self.slots.free() == 0 {
-            self.look_for_room(1)?;
+        if self.slots.is_run_over() {
+            self.slots = self.slots.next_run(self.ring_head)?;
         }
         let mut sqe = *sqe;
         sqe.set_user_data(user_data);
-        // SAFETY: a slot is free, and the ring lives as long as this queue.
+        // SAFETY: the run is not over, and the ring lives as long as this queue.
         unsafe { self.slots.write(sqe) };
         Ok(())
     }
@@ -220,23 +213,26 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
     /// # Safety
     ///
     /// That of [`push`](Self::push), for each operation.
-    pub unsafe fn push_all<'o, O: Operation + 'o>(
+    #[inline]
+    pub unsafe fn push_all<O: Operation>(
         &mut self,
-        operations: impl IntoIterator<Item = (&'o O, u64)>,
+        operations: impl IntoIterator<Item = (O, u64)>,
     ) -> Result<(), QueueFull> {
         let mut slots = self.slots;
-        for (operation, user_data) in operations {
-            if slots.free() == 0 {
-                let taken = slots.tail.wrapping_sub(self.slots.tail);
-                self.look_for_room(taken.saturating_add(1))?;
-                slots.head = self.slots.head;
-            }
-            let mut sqe = Sqe::of(operation);
-            sqe.set_user_data(user_data);
-            // SAFETY: a slot is free, and the ring lives as long as this queue.
-            unsafe { slots.write(sqe) };
-        }
-        self.slots.take_over(&slots);
+        let pushed = operations
+            .into_iter()
+            .try_for_each(|(operation, user_data)| {
+                if slots.is_run_over() {
+                    slots = slots.next_run(self.ring_head)?;
+                }
+                let mut sqe = Sqe::of(&operation);
+                sqe.set_user_data(user_data);
+                // SAFETY: the run is not over, and the ring lives as long as this queue.
+                unsafe { slots.write(sqe) };
+                Ok(())
+            });
+        pushed?;
+        self.slots = slots;
         Ok(())
     }
 
@@ -306,27 +302,23 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
         operation.prepare(&mut sqe);
         settings(&mut sqe);
         sqe.entry.set_user_data(user_data);
-        self.slots.head = self.ring_head.load(Ordering::Acquire);
+        self.slots.set_head(self.ring_head.load(Ordering::Acquire));
         let unseen = if self.ring.flags().contains(SetupFlags::SQPOLL) {
             self.published
         } else {
-            self.slots.head
+            self.slots.head()
         };
         // SAFETY: the ring lives as long as this queue.
         let written = unsafe { self.slots.write_large(sqe, unseen) };
         if written { Ok(()) } else { Err(QueueFull) }
     }
 
-    /// A handle that pushes many operations faster than the queue does one by one.
+    /// A handle that pushes many operations, and submits them.
     ///
-    /// It keeps what it needs at hand instead of in the queue. Each push counts at once, whatever
-    /// becomes of the handle.
+    /// Each push counts at once, whatever becomes of the handle.
     #[inline]
     pub fn batch(&mut self) -> Batch<'_, T, S> {
-        Batch {
-            slots: self.slots,
-            queue: self,
-        }
+        Batch { queue: self }
     }
 
     /// A handle with room for at least `n` operations, so that a chain is queued whole or not at
@@ -363,7 +355,7 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
     #[inline]
     pub fn space_left(&mut self) -> u32 {
         if self.ring.flags().contains(SetupFlags::SQPOLL) {
-            self.slots.head = self.ring_head.load(Ordering::Acquire);
+            self.slots.set_head(self.ring_head.load(Ordering::Acquire));
         }
         self.slots.free()
     }
@@ -383,17 +375,17 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
     pub fn unsubmitted(&self) -> u32 {
         if self.ring.flags().contains(SetupFlags::SQPOLL) {
             self.slots
-                .tail
+                .tail()
                 .wrapping_sub(self.ring_head.load(Ordering::Acquire))
         } else {
-            self.slots.tail.wrapping_sub(self.slots.head)
+            self.slots.occupied()
         }
     }
 
     /// How many entries the queue has room for in all.
     #[inline]
     pub fn capacity(&self) -> u32 {
-        self.slots.mask.wrapping_add(1)
+        self.slots.capacity()
     }
 
     /// How many entries the kernel could not make sense of at all. Always 0, unless somebody else
@@ -438,13 +430,13 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
     /// Looks up anew where the queue lies. What is queued has kept its place in the counting.
     pub(crate) fn refresh_memory(&mut self) {
         let raw = self.ring.raw();
-        self.slots.base = raw.sq.sqes.cast();
-        self.slots.mask = raw.sq.ring_mask;
         self.ring_head = self.ring.sq_head();
         self.ring_tail = self.ring.sq_tail();
         self.cq_head = self.ring.cq_head();
         self.cq_tail = self.ring.cq_tail();
-        self.slots.head = self.ring_head.load(Ordering::Acquire);
+        let head = self.ring_head.load(Ordering::Acquire);
+        self.slots
+            .relocate(raw.sq.sqes.cast(), raw.sq.ring_mask, head);
     }
 
     /// Whether the kernel counts this half's waits as waits for I/O; see
@@ -472,7 +464,7 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
     #[cold]
     fn look_for_room(&mut self, n: u32) -> Result<(), QueueFull> {
         // Acquire: the slots are written again only after the kernel's thread has read them.
-        self.slots.head = self.ring_head.load(Ordering::Acquire);
+        self.slots.set_head(self.ring_head.load(Ordering::Acquire));
         if self.slots.free() >= n {
             Ok(())
         } else {

@@ -297,7 +297,7 @@ impl<T: Threads, C: CqeSize> CompletionQueue<T, C> {
         waits: &WaitRegion,
         index: u32,
     ) -> io::Result<Waited> {
-        self.publish_head();
+        self.settle();
         Ok(waits.enter(self.ring(), self.gate(), 0, n, index)?)
     }
 }

@@ -1,7 +1,11 @@
 //! Pushing many operations at a time.
 
+#![expect(
+    clippy::inline_always,
+    reason = "the system call belongs into the caller's own loop: see `enter`"
+)]
+
 use super::SubmissionQueue;
-use super::slots::Slots;
 use crate::entry::{LargeSqe, Sqe, SqeFlags};
 use crate::error::{QueueFull, SubmitError};
 use crate::kind::{AnyThread, HasLargeSqe, Sqe64, SqeSize, Threads};
@@ -13,7 +17,6 @@ use crate::operation::{LargeOperation, Operation};
 #[derive(Debug)]
 #[must_use = "a batch pushes nothing by itself"]
 pub struct Batch<'q, T: Threads = AnyThread, S: SqeSize = Sqe64> {
-    pub(super) slots: Slots<S>,
     pub(super) queue: &'q mut SubmissionQueue<T, S>,
 }
 
@@ -73,17 +76,8 @@ impl<T: Threads, S: SqeSize> Batch<'_, T, S> {
         user_data: u64,
         settings: impl FnOnce(&mut Sqe),
     ) -> Result<(), QueueFull> {
-        if self.slots.free() == 0 {
-            self.queue.look_for_room(1)?;
-            self.slots.head = self.queue.slots.head;
-        }
-        let mut sqe = Sqe::of(operation);
-        settings(&mut sqe);
-        sqe.set_user_data(user_data);
-        // SAFETY: a slot is free, and the ring lives as long as the queue.
-        unsafe { self.slots.write(sqe) };
-        self.queue.slots.take_over(&self.slots);
-        Ok(())
+        // SAFETY: the caller's promise.
+        unsafe { self.queue.push_with(operation, user_data, settings) }
     }
 
     /// Queues an operation that needs an entry of 128 bytes; see
@@ -106,17 +100,13 @@ impl<T: Threads, S: SqeSize> Batch<'_, T, S> {
         S: HasLargeSqe,
     {
         // SAFETY: the caller's promise.
-        let pushed = unsafe { self.queue.push_large_with(operation, user_data, settings) };
-        self.slots = self.queue.slots;
-        pushed
+        unsafe { self.queue.push_large_with(operation, user_data, settings) }
     }
 
     /// How many more operations can be pushed before the queue is full.
     #[inline]
     pub fn space_left(&mut self) -> u32 {
-        let free = self.queue.space_left();
-        self.slots.head = self.queue.slots.head;
-        free
+        self.queue.space_left()
     }
 
     /// Hands all queued entries to the kernel; see [`SubmissionQueue::submit`].
@@ -124,7 +114,7 @@ impl<T: Threads, S: SqeSize> Batch<'_, T, S> {
     /// # Errors
     ///
     /// [`SubmitError`] says what to do. The entries are still queued.
-    #[inline]
+    #[inline(always)]
     pub fn submit(self) -> Result<u32, SubmitError> {
         self.queue.submit()
     }
@@ -134,7 +124,7 @@ impl<T: Threads, S: SqeSize> Batch<'_, T, S> {
     /// # Errors
     ///
     /// [`SubmitError`] says what to do. The entries that were not taken are still queued.
-    #[inline]
+    #[inline(always)]
     pub fn submit_and_wait(self, n: u32) -> Result<u32, SubmitError> {
         self.queue.submit_and_wait(n)
     }

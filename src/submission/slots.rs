@@ -1,61 +1,146 @@
 //! The slots of a submission queue, in the memory that it shares with the kernel.
 
 use std::marker::PhantomData;
+use std::sync::atomic::Ordering;
 
 use crate::entry::{LargeSqe, Sqe, SqeFlags};
-use crate::kind::{HasLargeSqe, SqeSize, slot};
+use crate::error::QueueFull;
+use crate::kind::{HasLargeSqe, SqeSize};
 use crate::operation::Nop;
+use crate::ring::Word;
 
 /// The array of slots that entries are written to.
 ///
-/// `head..tail` are occupied, by entries that the kernel may not have read yet. Nothing here is
-/// shared with the kernel but the slots' memory: that the occupied ones become visible is the
-/// queue's business.
+/// From the head to the tail they are occupied, by entries that the kernel may not have read yet.
+/// Nothing here is shared with the kernel but the slots' memory: that the occupied ones become
+/// visible is the queue's business.
+///
+/// What is free is filled run by run, so that a push has one comparison to make: a run ends at the
+/// array's end, or where the head was when the run was begun.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slots<S: SqeSize> {
-    pub(super) base: *mut Sqe,
-    pub(super) mask: u32,
+    /// The next slot to write, which the tail stands for.
+    next: *mut Sqe,
+    /// Behind the last slot of the run.
+    end: *mut Sqe,
+    base: *mut Sqe,
+    mask: u32,
+    /// The tail at the array's beginning.
+    lap: u32,
     /// The first slot that the kernel has not read, as far as we have looked.
-    pub(super) head: u32,
-    /// The next slot to write.
-    pub(super) tail: u32,
+    head: u32,
     /// On a ring of mixed entries, where the chain begins whose last link is the last entry, if it
     /// is one.
-    pub(super) chain: Option<u32>,
-    pub(super) _size: PhantomData<fn() -> S>,
+    chain: Option<u32>,
+    _size: PhantomData<fn() -> S>,
 }
 
 impl<S: SqeSize> Slots<S> {
-    #[inline]
-    pub(super) fn free(&self) -> u32 {
-        self.mask
-            .wrapping_add(1)
-            .wrapping_sub(self.tail.wrapping_sub(self.head))
+    pub(super) fn new(base: *mut Sqe, mask: u32, head: u32, tail: u32) -> Self {
+        let mut slots = Self {
+            next: base,
+            end: base,
+            base,
+            mask,
+            lap: 0,
+            head,
+            chain: None,
+            _size: PhantomData,
+        };
+        slots.set_tail(tail);
+        slots
     }
 
-    /// Takes over what another value, which began as a copy of this one, has written.
+    /// Goes on in another array, whose entries have kept their places in the counting.
+    pub(super) fn relocate(&mut self, base: *mut Sqe, mask: u32, head: u32) {
+        let tail = self.tail();
+        (self.base, self.mask, self.head) = (base, mask, head);
+        self.set_tail(tail);
+    }
+
     #[inline]
-    pub(super) fn take_over(&mut self, other: &Self) {
-        self.tail = other.tail;
-        if S::MIXED {
-            self.chain = other.chain;
+    pub(super) fn capacity(&self) -> u32 {
+        self.mask.wrapping_add(1)
+    }
+
+    /// The first slot that the kernel has not read, as far as we have looked.
+    #[inline]
+    pub(super) fn head(&self) -> u32 {
+        self.head
+    }
+
+    #[inline]
+    pub(super) fn set_head(&mut self, head: u32) {
+        self.head = head;
+    }
+
+    /// The next slot to write, counted.
+    #[inline]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the array has 65536 slots at the most"
+    )]
+    pub(super) fn tail(&self) -> u32 {
+        let written = self.next.addr().wrapping_sub(self.base.addr()) >> S::SHIFT;
+        self.lap.wrapping_add(written as u32)
+    }
+
+    /// Begins a run at this slot.
+    pub(super) fn set_tail(&mut self, tail: u32) {
+        let index = tail & self.mask;
+        self.lap = tail.wrapping_sub(index);
+        self.next = self.at(index);
+        let free = self.capacity().wrapping_sub(tail.wrapping_sub(self.head));
+        self.end = self.at(index + free.min(self.capacity() - index));
+    }
+
+    /// The same slots with the next run begun, if there is one.
+    #[cold]
+    pub(super) fn next_run(mut self, ring_head: Word) -> Result<Self, QueueFull> {
+        // Acquire: the slots are written again only after the kernel's thread has read them.
+        self.head = ring_head.load(Ordering::Acquire);
+        self.set_tail(self.tail());
+        if self.is_run_over() {
+            Err(QueueFull)
+        } else {
+            Ok(self)
         }
+    }
+
+    /// Whether nothing more fits into the run.
+    #[inline]
+    pub(super) fn is_run_over(&self) -> bool {
+        self.next == self.end
+    }
+
+    /// How many entries the kernel has not read, as far as we have looked.
+    #[inline]
+    pub(super) fn occupied(&self) -> u32 {
+        self.tail().wrapping_sub(self.head)
+    }
+
+    #[inline]
+    pub(super) fn free(&self) -> u32 {
+        self.capacity().wrapping_sub(self.occupied())
+    }
+
+    /// The place of a slot, or the end of the array.
+    fn at(&self, index: u32) -> *mut Sqe {
+        self.base.wrapping_byte_add((index as usize) << S::SHIFT)
     }
 
     /// Writes an entry into the next slot.
     ///
     /// # Safety
     ///
-    /// At least one slot is free, and the ring that the slots belong to lives.
+    /// The run is not over, and the ring that the slots belong to lives.
     #[inline]
     pub(super) unsafe fn write(&mut self, sqe: Sqe) {
         self.follow_chain(sqe.flags());
-        // SAFETY: the index is masked to the size of the array.
-        let slot = unsafe { slot(self.base, self.tail & self.mask, S::SHIFT) };
-        // SAFETY: the slot is free, so neither the kernel nor anyone else reads or writes it, and
-        // it has the size that `S` says.
-        unsafe { S::write(slot, sqe) };
-        self.tail = self.tail.wrapping_add(1);
+        // SAFETY: the slot lies in the run, so it is free: neither the kernel nor anyone else reads
+        // or writes it. It has the size that `S` says.
+        unsafe { S::write(self.next, sqe) };
+        self.next = self.next.wrapping_byte_add(1 << S::SHIFT);
     }
 
     /// Notes where the chain begins that the next entry is a link of.
@@ -63,7 +148,7 @@ impl<S: SqeSize> Slots<S> {
     fn follow_chain(&mut self, flags: SqeFlags) {
         if S::MIXED {
             let links = flags.intersects(SqeFlags::IO_LINK | SqeFlags::IO_HARDLINK);
-            self.chain = links.then(|| self.chain.unwrap_or(self.tail));
+            self.chain = links.then(|| self.chain.unwrap_or(self.tail()));
         }
     }
 
@@ -79,8 +164,8 @@ impl<S: SqeSize> Slots<S> {
         S: HasLargeSqe,
     {
         // An entry of two slots must not wrap around: one slot before it is filled.
-        let index = self.tail & self.mask;
-        let wraps = index + S::LARGE_SLOTS > self.mask + 1;
+        let index = self.tail() & self.mask;
+        let wraps = index + S::LARGE_SLOTS > self.capacity();
         if self.free() < S::LARGE_SLOTS + u32::from(wraps) {
             return false;
         }
@@ -89,11 +174,10 @@ impl<S: SqeSize> Slots<S> {
             unsafe { self.fill_one(unseen) };
         }
         self.follow_chain(sqe.entry.flags());
-        // SAFETY: the index is masked to the size of the array.
-        let slot = unsafe { slot(self.base, self.tail & self.mask, S::SHIFT) };
+        let tail = self.tail();
         // SAFETY: the slot and, where an entry takes two, the one behind it are free and adjoin.
-        unsafe { slot.cast::<LargeSqe>().write(sqe) };
-        self.tail = self.tail.wrapping_add(S::LARGE_SLOTS);
+        unsafe { self.at(tail & self.mask).cast::<LargeSqe>().write(sqe) };
+        self.set_tail(tail.wrapping_add(S::LARGE_SLOTS));
         true
     }
 
@@ -108,24 +192,37 @@ impl<S: SqeSize> Slots<S> {
     /// The next slot to write is the array's last and is free, and the ring that the slots belong
     /// to lives.
     unsafe fn fill_one(&mut self, unseen: u32) {
+        let tail = self.tail();
         let chain = self.chain.take().map_or(0, |start| {
-            let links = self.tail.wrapping_sub(start);
-            links.min(self.tail.wrapping_sub(unseen))
+            let links = tail.wrapping_sub(start);
+            links.min(tail.wrapping_sub(unseen))
         });
-        let last = self.tail & self.mask;
-        // SAFETY: a chain is shorter than the queue and ends at its last slot, so it begins after
-        // the first.
-        let first = unsafe { slot(self.base, last - chain, S::SHIFT) };
-        // SAFETY: the slots of the chain and the one behind it are in the array.
-        let second = unsafe { slot(first, 1, S::SHIFT) };
-        // SAFETY: as above; where an entry can wrap, slots have the size of `Sqe`. The kernel has not
-        // been shown these, and nobody else writes slots.
-        unsafe { second.copy_from(first, chain as usize) };
+        let last = tail & self.mask;
+        // A chain is shorter than the queue and ends at its last slot, so it begins after the first.
+        let first = self.at(last - chain);
+        // SAFETY: the slots of the chain and the one behind it are in the array; where an entry can
+        // wrap, slots have the size of `Sqe`. The kernel has not been shown these, and nobody else
+        // writes slots.
+        unsafe { self.at(last - chain + 1).copy_from(first, chain as usize) };
         let mut filler = Sqe::of(&Nop);
         filler.insert_flags(SqeFlags::CQE_SKIP_SUCCESS);
         // SAFETY: what was in this slot has moved up.
         unsafe { S::write(first, filler) };
-        self.tail = self.tail.wrapping_add(1);
-        self.chain = (chain > 0).then(|| self.tail.wrapping_sub(chain));
+        let tail = tail.wrapping_add(1);
+        self.set_tail(tail);
+        self.chain = (chain > 0).then(|| tail.wrapping_sub(chain));
+    }
+
+    /// Moves the entries from the one with this number on to the front, as a ring that rewinds has
+    /// its kernel find them.
+    pub(super) fn rewind(&mut self, taken: u32) {
+        let left = self.tail() - taken;
+        // SAFETY: both stretches are in the array.
+        unsafe {
+            self.base
+                .cast::<u8>()
+                .copy_from(self.at(taken).cast(), (left as usize) << S::SHIFT);
+        };
+        self.set_tail(left);
     }
 }

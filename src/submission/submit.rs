@@ -1,12 +1,17 @@
 //! Handing entries to the kernel.
 
+#![expect(
+    clippy::inline_always,
+    reason = "the system call belongs into the caller's own loop: see `enter`"
+)]
+
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 
 use super::SubmissionQueue;
 use crate::enter::Gate;
 use crate::error::SubmitError;
-use crate::kind::{SqeSize, Threads, slot};
+use crate::kind::{SqeSize, Threads};
 use crate::params::SetupFlags;
 use crate::ring::Ring;
 use crate::sys;
@@ -24,18 +29,18 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
     /// # Errors
     ///
     /// [`SubmitError`] says what to do. The entries are still queued.
-    #[inline]
+    #[inline(always)]
     pub fn submit(&mut self) -> Result<u32, SubmitError> {
         if self.special {
             return self.submit_specially();
         }
-        let queued = self.slots.tail.wrapping_sub(self.slots.head);
+        let queued = self.slots.occupied();
         if queued == 0 {
             return Ok(0);
         }
         self.publish();
         let result = self.gate.enter(queued, 0, 0);
-        self.slots.head = self.ring_head.load(Ordering::Relaxed);
+        self.slots.set_head(self.ring_head.load(Ordering::Relaxed));
         if result < 0 {
             self.submit_again(result)
         } else {
@@ -59,7 +64,7 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
     /// # Errors
     ///
     /// [`SubmitError`] says what to do. The entries that were not taken are still queued.
-    #[inline]
+    #[inline(always)]
     #[doc(alias = "io_uring_submit_and_get_events")]
     pub fn submit_and_wait(&mut self, n: u32) -> Result<u32, SubmitError> {
         if self.special {
@@ -67,14 +72,15 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
                 .submit_and_wait_with(&Wait::for_completions(n))
                 .map(|done| done.submitted);
         }
-        let queued = self.slots.tail.wrapping_sub(self.slots.head);
+        let tail = self.slots.tail();
+        let queued = tail.wrapping_sub(self.slots.head());
         // Completions count from here on, whoever takes them.
         let start = self.cq_head.load(Ordering::Relaxed);
-        self.publish();
+        self.ring_tail.store(tail, Ordering::Release);
         let result = self.gate.enter(queued, n, sys::IORING_ENTER_GETEVENTS);
-        self.slots.head = self.ring_head.load(Ordering::Relaxed);
         let came = self.cq_tail.load(Ordering::Acquire).wrapping_sub(start);
         if result.cast_unsigned() == queued && came >= n {
+            self.slots.set_head(tail);
             Ok(queued)
         } else {
             self.wait_again(result, start, n)
@@ -107,7 +113,7 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
         let mut submitted = 0;
         let to_submit = if flags.contains(SetupFlags::SQ_REWIND) {
             // Entries move when a part of them is taken, so submitting is a step of its own.
-            while self.slots.tail != 0 {
+            while self.slots.tail() != 0 {
                 submitted += self.submit_rewinding()?;
             }
             0
@@ -116,12 +122,12 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
             if flags.contains(SetupFlags::SQPOLL) {
                 self.show_to_thread()
             } else {
-                self.slots.tail.wrapping_sub(self.slots.head)
+                self.slots.occupied()
             }
         };
         let entered = enter(&self.ring, self.gate, to_submit);
         // A rewinding ring's head and tail, which the kernel ignores, stay 0.
-        self.slots.head = self.ring_head.load(Ordering::Acquire);
+        self.slots.set_head(self.ring_head.load(Ordering::Acquire));
         let mut waited =
             entered.map_err(|Errno(errno)| SubmitError::new(errno, self.unsubmitted()))?;
         waited.submitted += submitted;
@@ -157,17 +163,15 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
     #[inline]
     pub(crate) fn publish(&self) {
         // Release: the entries were written before.
-        self.ring_tail.store(self.slots.tail, Ordering::Release);
+        self.ring_tail.store(self.slots.tail(), Ordering::Release);
     }
 
     /// Goes on after a submission that failed.
     #[cold]
     fn submit_again(&mut self, mut result: i32) -> Result<u32, SubmitError> {
         while result == -libc::EINTR {
-            result = self
-                .gate
-                .enter(self.slots.tail.wrapping_sub(self.slots.head), 0, 0);
-            self.slots.head = self.ring_head.load(Ordering::Relaxed);
+            result = self.gate.enter(self.slots.occupied(), 0, 0);
+            self.slots.set_head(self.ring_head.load(Ordering::Relaxed));
         }
         u32::try_from(result).map_err(|_| SubmitError::new(-result, self.unsubmitted()))
     }
@@ -175,6 +179,7 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
     /// Goes on after a wait that ended early, for whatever reason.
     #[cold]
     fn wait_again(&mut self, result: i32, start: u32, n: u32) -> Result<u32, SubmitError> {
+        self.slots.set_head(self.ring_head.load(Ordering::Relaxed));
         if result < 0 && result != -libc::EINTR {
             return Err(SubmitError::new(-result, self.unsubmitted()));
         }
@@ -204,15 +209,15 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
     /// at whether the thread sleeps: it looks at the tail after it has said so.
     fn show_to_thread(&mut self) -> u32 {
         fence(Ordering::SeqCst);
-        let shown = self.slots.tail.wrapping_sub(self.published);
-        self.published = self.slots.tail;
+        let shown = self.slots.tail().wrapping_sub(self.published);
+        self.published = self.slots.tail();
         shown
     }
 
     /// Submits from the first slot on, as the kernel does with `SQ_REWIND`, and moves what it did not
     /// take there.
     fn submit_rewinding(&mut self) -> Result<u32, SubmitError> {
-        let queued = self.slots.tail;
+        let queued = self.slots.tail();
         if queued == 0 {
             return Ok(0);
         }
@@ -226,18 +231,7 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
             Ok(taken) => taken,
             Err(_) => return Err(SubmitError::new(-result, queued)),
         };
-        for index in taken..queued {
-            // SAFETY: the index is below the number of entries.
-            let from = unsafe { slot(self.slots.base, index, S::SHIFT) };
-            // SAFETY: as above.
-            let to = unsafe { slot(self.slots.base, index - taken, S::SHIFT) };
-            // SAFETY: both slots are in the array and have this many bytes; they differ.
-            unsafe {
-                to.cast::<u8>()
-                    .copy_from_nonoverlapping(from.cast(), 1 << S::SHIFT);
-            };
-        }
-        self.slots.tail = queued - taken;
+        self.slots.rewind(taken);
         Ok(taken)
     }
 }
