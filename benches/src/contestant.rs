@@ -1,0 +1,50 @@
+//! Who is compared.
+
+use crate::work::{Blocks, Operation, Work};
+
+mod c;
+mod io_uring;
+mod lio_uring;
+
+/// How many entries the rings have room for.
+const ENTRIES: u32 = 256;
+
+/// One way to do the work.
+#[derive(Clone, Copy, Debug)]
+pub struct Contestant {
+    /// Library, kind of ring, interface.
+    pub name: &'static str,
+    /// Makes the ring that does the work.
+    pub open: fn(entries: u32) -> Box<dyn Ring>,
+}
+
+/// A ring that does work. What its methods do is compiled for it alone.
+pub trait Ring {
+    /// Submits and waits for batches of NOPs.
+    fn nops(&mut self, batch: u32, rounds: u32);
+    /// Submits and waits for batches of reads, one of each block.
+    fn reads(&mut self, batch: u32, rounds: u32, blocks: &Blocks);
+}
+
+impl Contestant {
+    /// All of them: C first, then the other libraries, then ours.
+    pub const ALL: &[Self] = &[
+        c::DEFAULT,
+        c::ONE_THREAD,
+        io_uring::DEFAULT,
+        io_uring::ONE_THREAD,
+        lio_uring::HALVES,
+        lio_uring::PLAIN,
+        lio_uring::BATCH,
+    ];
+
+    /// Does the work on a ring of its own.
+    pub fn work(&self, work: Work) {
+        let mut ring = (self.open)(ENTRIES);
+        let blocks = Blocks::new(work.batch);
+        match work.operation {
+            Operation::Nop => ring.nops(work.batch, work.rounds),
+            Operation::Read => ring.reads(work.batch, work.rounds, &blocks),
+        }
+    }
+}
