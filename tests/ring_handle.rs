@@ -249,6 +249,11 @@ fn rings_share_their_workers_and_their_thread() {
     };
     let params = IoUringParams::default().entries(8).sqpoll(1000);
     let (mut cq, mut sq) = IoUring::with_params(params).unwrap();
+    // A thread that has worked has its name.
+    // SAFETY: a NOP points to nothing.
+    unsafe { sq.push(&Nop, 4) }.unwrap();
+    sq.submit_and_wait(1).unwrap();
+    assert_eq!(cq.next().unwrap().user_data(), 4);
     let one = threads("iou-sqp");
     let (mut late_cq, mut late) = IoUring::with_params(params.attach_wq(sq.as_raw_fd())).unwrap();
     if !kernel::older_than(5, 12) {
