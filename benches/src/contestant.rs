@@ -2,12 +2,12 @@
 
 use crate::work::{Blocks, Operation, Work};
 
-mod c;
-mod io_uring;
+pub(crate) mod c;
+pub(crate) mod io_uring;
 mod lio_uring;
 
 /// How many entries the rings have room for.
-const ENTRIES: u32 = 256;
+pub const ENTRIES: u32 = 256;
 
 /// One way to do the work.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +24,14 @@ pub trait Ring {
     fn nops(&mut self, batch: u32, rounds: u32);
     /// Submits and waits for batches of reads, one of each block.
     fn reads(&mut self, batch: u32, rounds: u32, blocks: &Blocks);
+
+    /// Does the work, with at least as many blocks as a batch has operations.
+    fn work(&mut self, work: Work, blocks: &Blocks) {
+        match work.operation {
+            Operation::Nop => self.nops(work.batch, work.rounds),
+            Operation::Read => self.reads(work.batch, work.rounds, blocks),
+        }
+    }
 }
 
 impl Contestant {
@@ -38,13 +46,18 @@ impl Contestant {
         lio_uring::BATCH,
     ];
 
+    /// Those that differ in how their ring is made.
+    pub const RINGS: &[Self] = &[
+        c::DEFAULT,
+        c::ONE_THREAD,
+        io_uring::DEFAULT,
+        io_uring::ONE_THREAD,
+        lio_uring::HALVES,
+        lio_uring::PLAIN,
+    ];
+
     /// Does the work on a ring of its own.
     pub fn work(&self, work: Work) {
-        let mut ring = (self.open)(ENTRIES);
-        let blocks = Blocks::new(work.batch);
-        match work.operation {
-            Operation::Nop => ring.nops(work.batch, work.rounds),
-            Operation::Read => ring.reads(work.batch, work.rounds, &blocks),
-        }
+        (self.open)(ENTRIES).work(work, &Blocks::new(work.batch));
     }
 }

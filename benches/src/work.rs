@@ -36,8 +36,16 @@ pub struct Blocks {
     buffers: *mut u8,
 }
 
+/// So many bytes, aligned to blocks, touched, and never freed.
+pub(crate) fn aligned(bytes: usize) -> *mut u8 {
+    let block = BLOCK as usize;
+    let memory = vec![1_u8; bytes + block].leak();
+    let skipped = memory.as_ptr().align_offset(block);
+    memory[skipped..].as_mut_ptr()
+}
+
 impl Blocks {
-    /// So many blocks. Their buffers are aligned, touched, and never freed.
+    /// So many blocks.
     ///
     /// # Panics
     ///
@@ -46,11 +54,9 @@ impl Blocks {
         let len = (count * BLOCK) as usize;
         let mut file = tempfile::tempfile().expect("a temporary file");
         file.write_all(&vec![7; len]).expect("room for it");
-        let memory = vec![1_u8; len + BLOCK as usize].leak();
-        let skipped = memory.as_ptr().align_offset(BLOCK as usize);
         Self {
             file,
-            buffers: memory[skipped..].as_mut_ptr(),
+            buffers: aligned(len),
         }
     }
 

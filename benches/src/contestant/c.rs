@@ -3,6 +3,8 @@
 use std::ffi::{c_char, c_int, c_uint};
 use std::ptr::NonNull;
 
+use lio_uring::SetupFlags;
+
 use super::{Contestant, Ring};
 use crate::work::{BLOCK, Blocks};
 
@@ -13,14 +15,17 @@ pub(super) const DEFAULT: Contestant = Contestant {
 
 pub(super) const ONE_THREAD: Contestant = Contestant {
     name: "C, one thread",
-    open: |entries| {
-        let flags = lio_uring::SetupFlags::SINGLE_ISSUER | lio_uring::SetupFlags::DEFER_TASKRUN;
-        Box::new(CRing::new(entries, flags.bits(), true))
-    },
+    open: |entries| Box::new(CRing::new(entries, ONE_THREAD_FLAGS, true)),
 };
 
+/// Those that our ring for one thread has and liburing does not add by itself.
+pub(crate) const ONE_THREAD_FLAGS: u32 = SetupFlags::SINGLE_ISSUER
+    .union(SetupFlags::DEFER_TASKRUN)
+    .union(SetupFlags::TASKRUN_FLAG)
+    .bits();
+
 #[repr(C)]
-struct RawRing {
+pub(crate) struct RawRing {
     _opaque: [u8; 0],
 }
 
@@ -43,13 +48,20 @@ unsafe extern "C" {
     ) -> c_int;
 }
 
-struct CRing(NonNull<RawRing>);
+/// A ring of liburing's.
+pub(crate) struct CRing(NonNull<RawRing>);
 
 impl CRing {
-    fn new(entries: u32, flags: u32, registered: bool) -> Self {
+    /// Makes a ring, and registers its descriptor with the thread if wanted.
+    pub(crate) fn new(entries: u32, flags: u32, registered: bool) -> Self {
         // SAFETY: makes a ring of its own.
         let ring = unsafe { contestant_open(entries, flags, registered.into()) };
         Self(NonNull::new(ring).expect("a ring"))
+    }
+
+    /// What functions in C take. It is open as long as this value.
+    pub(crate) fn as_ptr(&self) -> *mut RawRing {
+        self.0.as_ptr()
     }
 }
 
