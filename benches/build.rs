@@ -15,7 +15,7 @@ fn main() {
     let sources = include.join("..");
     cc::Build::new()
         .files(["setup.c", "queue.c", "register.c", "syscall.c"].map(|file| sources.join(file)))
-        .file("c/ring.c")
+        .files(["c/ring.c", "c/reads.c"])
         .include(&config)
         .include(&include)
         .flag("-include")

@@ -3,6 +3,8 @@
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
 
+use crate::rounds::{Rounds, Spread};
+
 /// A table with these columns, all but the first of numbers.
 pub fn table(columns: &[String]) -> Table {
     let mut table = Table::new();
@@ -11,4 +13,59 @@ pub fn table(columns: &[String]) -> Table {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table
+}
+
+/// A figure of a comparison.
+#[derive(Clone, Copy, Debug)]
+pub struct Figure {
+    /// What it is, with its unit.
+    pub name: &'static str,
+    /// How many digits are shown behind the point.
+    pub decimals: usize,
+    /// Whether it is compared with that of others.
+    pub ratios: bool,
+}
+
+/// A table with a row for each contestant: its figures, each as median, minimum and maximum, and
+/// their ratios to those of the `others`, as far as these take part.
+pub fn comparison<const N: usize>(
+    title: &str,
+    names: &[&str],
+    others: &[&str],
+    figures: &[Figure; N],
+    rounds: &Rounds<N>,
+) -> Table {
+    let mut header = vec![title.to_owned()];
+    for figure in figures {
+        header.push(format!("{}: median (min to max)", figure.name));
+        if figure.ratios {
+            header.extend(others.iter().map(|other| format!("ratio to {other}")));
+        }
+    }
+    let mut table = table(&header);
+    for (contestant, name) in names.iter().enumerate() {
+        let mut row = vec![(*name).to_owned()];
+        for (index, figure) in figures.iter().enumerate() {
+            row.push(cell(rounds.spread(contestant, index), figure.decimals));
+            if figure.ratios {
+                row.extend(others.iter().map(|other| {
+                    let other = names.iter().position(|name| name == other);
+                    other.map_or_else(String::new, |other| {
+                        format!("{:.2}", rounds.ratio(contestant, other, index))
+                    })
+                }));
+            }
+        }
+        table.add_row(row);
+    }
+    table
+}
+
+fn cell(spread: Spread, places: usize) -> String {
+    let Spread { median, min, max } = spread;
+    if min < max {
+        format!("{median:.places$} ({min:.places$} to {max:.places$})")
+    } else {
+        format!("{median:.places$}")
+    }
 }
