@@ -10,9 +10,12 @@
 
 #![expect(clippy::print_stdout, reason = "the table is the result")]
 
+use std::path::PathBuf;
+use std::process::ExitCode;
+
 use clap::Parser;
 use lio_uring_benches::contestant::Contestant;
-use lio_uring_benches::instructions::count;
+use lio_uring_benches::instructions::{count, known};
 use lio_uring_benches::table::table;
 use lio_uring_benches::work::{Operation, Work};
 
@@ -26,6 +29,8 @@ const COLUMNS: [(Operation, u32); 5] = [
 ];
 const FEW: u32 = 20;
 const MANY: u32 = 220;
+/// How much more than the known figure is taken for a regression.
+const TOLERANCE: f64 = 1.03;
 
 /// Counts the instructions that operations cost.
 #[derive(Parser)]
@@ -36,45 +41,66 @@ struct Args {
     /// Only contestants whose name contains this.
     #[arg(long)]
     only: Option<String>,
+    /// Fails if a figure is more than 3 % above that of the table in this Markdown file.
+    #[arg(long)]
+    check: Option<PathBuf>,
     /// What `cargo bench` passes.
     #[arg(long, hide = true)]
     bench: bool,
 }
 
-fn main() {
+fn main() -> ExitCode {
     let args = Args::parse();
     if let Some(work) = args.work {
-        return do_work(&work);
+        do_work(&work);
+        return ExitCode::SUCCESS;
     }
     let mut header = vec!["instructions per operation".to_owned()];
     header.extend(COLUMNS.map(|(operation, batch)| format!("{operation:?} {batch}")));
     let mut table = table(&header);
+    let mut regressions = Vec::new();
     for (index, contestant) in Contestant::ALL.iter().enumerate() {
-        if args
-            .only
-            .as_ref()
-            .is_some_and(|name| !contestant.name.contains(name))
-        {
+        let name = contestant.name;
+        if args.only.as_ref().is_some_and(|only| !name.contains(only)) {
             continue;
         }
-        let mut row = vec![contestant.name.to_owned()];
-        for (operation, batch) in COLUMNS {
-            let [few, many] = [FEW, MANY].map(|rounds| {
-                count(&[
-                    "--work".to_owned(),
-                    index.to_string(),
-                    format!("{operation:?}").to_lowercase(),
-                    batch.to_string(),
-                    rounds.to_string(),
-                ])
-            });
-            let more = u32::try_from(many - few).expect("a few million instructions");
-            let each = f64::from(more) / f64::from(batch * (MANY - FEW));
-            row.push(format!("{each:.1}"));
+        let figures = COLUMNS.map(|(operation, batch)| cost(index, operation, batch));
+        if let Some(file) = &args.check {
+            let known = known(file, name, COLUMNS.len());
+            for ((figure, known), column) in figures.iter().zip(known).zip(&header[1..]) {
+                if *figure > known * TOLERANCE {
+                    regressions.push(format!("{name}, {column}: {figure:.1} instead of {known}"));
+                }
+            }
         }
+        let mut row = vec![name.to_owned()];
+        row.extend(figures.map(|figure| format!("{figure:.1}")));
         table.add_row(row);
     }
     println!("{table}");
+    for regression in &regressions {
+        println!("more than before: {regression}");
+    }
+    if regressions.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// The instructions that one operation of a batch costs a contestant.
+fn cost(contestant: usize, operation: Operation, batch: u32) -> f64 {
+    let [few, many] = [FEW, MANY].map(|rounds| {
+        count(&[
+            "--work".to_owned(),
+            contestant.to_string(),
+            format!("{operation:?}").to_lowercase(),
+            batch.to_string(),
+            rounds.to_string(),
+        ])
+    });
+    let more = u32::try_from(many - few).expect("a few million instructions");
+    f64::from(more) / f64::from(batch * (MANY - FEW))
 }
 
 fn do_work(work: &[String]) {

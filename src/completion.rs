@@ -167,11 +167,10 @@ impl<E: fmt::Debug> fmt::Debug for Completion<E> {
 pub struct CompletionQueue<T: Threads = AnyThread, C: CqeSize = Cqe16> {
     cqes: *mut sys::io_uring_cqe,
     mask: u32,
-    /// Where taking one by one has to look again: the ring's tail when it was last looked at, or the
-    /// ring's head while an iterator is at work.
+    /// The next completion to take. Ahead of the ring's own head while an iterator is at work.
+    head: u32,
+    /// The ring's tail when it was last looked at.
     tail: u32,
-    /// How many slots an iterator has taken, from the ring's head on.
-    taken: u32,
     ring_head: Word,
     ring_tail: Word,
     sq_flags: Word,
@@ -203,8 +202,8 @@ impl<T: Threads, C: CqeSize> CompletionQueue<T, C> {
         Self {
             cqes: raw.cq.cqes,
             mask: raw.cq.ring_mask,
+            head,
             tail: head,
-            taken: 0,
             ring_head: ring.cq_head(),
             ring_tail: ring.cq_tail(),
             sq_flags: ring.sq_flags(),
@@ -271,18 +270,8 @@ impl<T: Threads, C: CqeSize> CompletionQueue<T, C> {
     /// Never enters the kernel.
     #[inline]
     pub fn peek(&mut self) -> Option<Completion<C::Extra>> {
-        loop {
-            let head = self.look();
-            if head == self.tail {
-                return None;
-            }
-            // SAFETY: the tail was loaded just now, and the head is not there.
-            let (slots, completion) = unsafe { self.read(head) };
-            if completion.is_some() {
-                return completion;
-            }
-            self.publish_head(head.wrapping_add(slots));
-        }
+        self.tail = self.ring_tail.load(Ordering::Acquire);
+        self.front().map(|(_, completion)| completion)
     }
 
     /// Iterates over the completions that are ready, taking them.
@@ -294,12 +283,13 @@ impl<T: Threads, C: CqeSize> CompletionQueue<T, C> {
     /// empty, and the next call that can tell says why.
     #[inline]
     pub fn completions(&mut self) -> Completions<'_, T, C> {
-        let head = self.look();
-        if head == self.tail && self.must_fetch() {
+        self.tail = self.ring_tail.load(Ordering::Acquire);
+        if self.head == self.tail && self.must_fetch() {
+            self.publish_head();
             self.gate.enter(0, 0, sys::IORING_ENTER_GETEVENTS);
             self.tail = self.ring_tail.load(Ordering::Acquire);
         }
-        Completions::new(self, head)
+        Completions { queue: self }
     }
 
     /// How many completions are in the queue.
@@ -310,7 +300,7 @@ impl<T: Threads, C: CqeSize> CompletionQueue<T, C> {
     pub fn ready(&self) -> u32 {
         self.ring_tail
             .load(Ordering::Acquire)
-            .wrapping_sub(self.head())
+            .wrapping_sub(self.head)
     }
 
     /// Waits until `n` completions are ready, and returns how many are.
@@ -337,8 +327,8 @@ impl<T: Threads, C: CqeSize> CompletionQueue<T, C> {
     ///
     /// Those of [`next`](Self::next).
     pub fn wait_with(&mut self, wait: &Wait<'_>) -> io::Result<Waited> {
-        let head = self.settle();
-        Ok(wait::wait(&self.ring, self.gate, head, 0, wait)?)
+        self.publish_head();
+        Ok(wait::wait(&self.ring, self.gate, self.head, 0, wait)?)
     }
 
     /// How many completions the queue has room for.
@@ -397,80 +387,61 @@ impl<T: Threads, C: CqeSize> CompletionQueue<T, C> {
     /// Takes one completion, and tells the kernel.
     #[inline]
     fn take(&mut self) -> Option<Completion<C::Extra>> {
-        // More than once around only if there was a filler.
+        // More than once around only if the last look found nothing but fillers.
         loop {
-            let mut head = self.ring_head.load(Ordering::Relaxed);
-            if head == self.tail {
-                if self.taken != 0 {
-                    head = self.settle();
-                }
+            if self.head == self.tail {
                 self.tail = self.ring_tail.load(Ordering::Acquire);
-                if head == self.tail {
+                if self.head == self.tail {
+                    // The room of what a forgotten iterator took is still to be given back, or the
+                    // kernel would take the queue for filled.
+                    self.publish_head();
                     return None;
                 }
             }
-            // SAFETY: the head is not at the tail that was loaded.
-            let (slots, completion) = unsafe { self.read(head) };
-            self.publish_head(head.wrapping_add(slots));
-            if completion.is_some() {
-                return completion;
+            if let Some(completion) = self.advance() {
+                self.publish_head();
+                return Some(completion);
             }
         }
     }
 
-    /// Reads the completion in the slot `head`, and says how many slots it takes. A filler is none.
-    ///
-    /// # Safety
-    ///
-    /// The slot is published: it lies from the ring's head on and before `tail`.
+    /// The completion at the head, and how many slots it takes.
     #[inline]
-    unsafe fn read(&self, head: u32) -> (u32, Option<Completion<C::Extra>>) {
-        let index = head & self.mask;
-        let contiguous = self.tail.wrapping_sub(head).min(self.mask + 1 - index);
-        // SAFETY: the index is masked to the size of the array, which `ring` keeps mapped.
-        let slot = unsafe { slot(self.cqes, index, C::SHIFT) };
-        // SAFETY: the slots from head to tail are published: the tail was loaded with acquire, and
-        // the kernel does not reuse them before the ring's head has passed them. `contiguous` of
-        // them lie before the array's end.
-        unsafe { C::read(slot, contiguous) }
+    fn front(&mut self) -> Option<(u32, Completion<C::Extra>)> {
+        loop {
+            let ready = self.tail.wrapping_sub(self.head);
+            if ready == 0 {
+                return None;
+            }
+            let index = self.head & self.mask;
+            let contiguous = ready.min(self.mask + 1 - index);
+            // SAFETY: the index is masked to the size of the array, which `ring` keeps mapped.
+            let slot = unsafe { slot(self.cqes, index, C::SHIFT) };
+            // SAFETY: the slots from head to tail are published: the tail was loaded with acquire,
+            // and the kernel does not reuse them before the ring's head, which is never ahead of
+            // ours, has passed them. `contiguous` of them lie before the array's end.
+            let (slots, completion) = unsafe { C::read(slot, contiguous) };
+            if let Some(completion) = completion {
+                return Some((slots, completion));
+            }
+            self.head = self.head.wrapping_add(slots);
+            self.publish_head();
+        }
     }
 
-    /// Looks for the tail anew, and returns the head.
+    /// Takes the completion at the head without telling the kernel.
     #[inline]
-    fn look(&mut self) -> u32 {
-        let head = if self.taken == 0 {
-            self.ring_head.load(Ordering::Relaxed)
-        } else {
-            self.settle()
-        };
-        self.tail = self.ring_tail.load(Ordering::Acquire);
-        head
-    }
-
-    /// The next completion to take.
-    #[inline]
-    fn head(&self) -> u32 {
-        self.ring_head
-            .load(Ordering::Relaxed)
-            .wrapping_add(self.taken)
-    }
-
-    /// Gives the room of what an iterator has taken back to the kernel, which would take the queue for
-    /// filled otherwise. Returns the head.
-    #[inline]
-    pub(crate) fn settle(&mut self) -> u32 {
-        let head = self.head();
-        self.publish_head(head);
-        self.taken = 0;
-        self.tail = head;
-        head
+    fn advance(&mut self) -> Option<Completion<C::Extra>> {
+        let (slots, completion) = self.front()?;
+        self.head = self.head.wrapping_add(slots);
+        Some(completion)
     }
 
     /// Gives the room of all that was taken back to the kernel.
     #[inline]
-    fn publish_head(&self, head: u32) {
+    pub(crate) fn publish_head(&self) {
         // Release: what was read of the completions was read before.
-        self.ring_head.store(head, Ordering::Release);
+        self.ring_head.store(self.head, Ordering::Release);
     }
 }
 
@@ -496,66 +467,12 @@ fn interrupted_or(result: i32) -> io::Result<()> {
 /// Takes the completions that were ready when it was made.
 ///
 /// From [`CompletionQueue::completions`]. Dropping it early, in a panic too, leaves the rest in the
-/// queue. Forgetting it leaves the rest as well; the room of those taken is then given back only when
-/// the queue is next asked for completions, and waits until then count them as ready.
+/// queue. Forgetting it leaves the rest as well; the room of those taken is then given back only
+/// when the queue is next asked for completions, and waits until then count them as ready.
 #[derive(Debug)]
 #[must_use = "an iterator takes completions only as it is advanced"]
 pub struct Completions<'q, T: Threads = AnyThread, C: CqeSize = Cqe16> {
-    /// The next slot, and the one behind the last before the array's end.
-    next: *const sys::io_uring_cqe,
-    end: *const sys::io_uring_cqe,
-    /// How many more there are from the array's beginning on.
-    rest: u32,
-    /// The tail when it was made.
-    tail: u32,
     queue: &'q mut CompletionQueue<T, C>,
-}
-
-// SAFETY: the pointers lead into memory that the queue's ring keeps mapped, whatever thread it is on,
-// and the queue, which is borrowed, can be sent itself.
-unsafe impl<C: CqeSize> Send for Completions<'_, AnyThread, C> {}
-
-impl<'q, T: Threads, C: CqeSize> Completions<'q, T, C> {
-    /// The completions from `head` to the queue's tail.
-    #[inline]
-    fn new(queue: &'q mut CompletionQueue<T, C>, head: u32) -> Self {
-        let tail = queue.tail;
-        let ready = tail.wrapping_sub(head);
-        let index = head & queue.mask;
-        let before_end = ready.min(queue.mask + 1 - index);
-        let next = queue
-            .cqes
-            .wrapping_byte_add((index as usize) << C::SHIFT)
-            .cast_const();
-        queue.tail = head;
-        Self {
-            next,
-            end: next.wrapping_byte_add((before_end as usize) << C::SHIFT),
-            rest: ready - before_end,
-            tail,
-            queue,
-        }
-    }
-
-    /// Goes on at the array's beginning.
-    #[inline]
-    fn wrap(&mut self) {
-        self.next = self.queue.cqes.cast_const();
-        self.end = self
-            .next
-            .wrapping_byte_add((self.rest as usize) << C::SHIFT);
-        self.rest = 0;
-    }
-
-    /// How many slots there are before the array's end.
-    #[inline]
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the array has 65536 slots at the most"
-    )]
-    fn before_end(&self) -> u32 {
-        (self.end.addr().wrapping_sub(self.next.addr()) >> C::SHIFT) as u32
-    }
 }
 
 impl<T: Threads, C: CqeSize> Iterator for Completions<'_, T, C> {
@@ -563,28 +480,12 @@ impl<T: Threads, C: CqeSize> Iterator for Completions<'_, T, C> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if self.next == self.end {
-                if self.rest == 0 {
-                    return None;
-                }
-                self.wrap();
-            }
-            // SAFETY: this slot and those up to `end` are published: the tail was loaded with
-            // acquire, and the kernel does not reuse them before the ring's head, which stays where
-            // it is meanwhile, has passed them. They lie in the array, which `ring` keeps mapped.
-            let (slots, completion) = unsafe { C::read(self.next, self.before_end()) };
-            self.next = self.next.wrapping_byte_add((slots as usize) << C::SHIFT);
-            self.queue.taken = self.queue.taken.wrapping_add(slots);
-            if completion.is_some() {
-                return completion;
-            }
-        }
+        self.queue.advance()
     }
 
     #[inline]
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let most = self.before_end() as usize + self.rest as usize;
+        let most = self.queue.tail.wrapping_sub(self.queue.head) as usize;
         (if C::ONE_SLOT_EACH { most } else { 0 }, Some(most))
     }
 }
@@ -594,7 +495,6 @@ impl<T: Threads, C: CqeSize> std::iter::FusedIterator for Completions<'_, T, C> 
 impl<T: Threads, C: CqeSize> Drop for Completions<'_, T, C> {
     #[inline]
     fn drop(&mut self) {
-        self.queue.settle();
-        self.queue.tail = self.tail;
+        self.queue.publish_head();
     }
 }

@@ -1,7 +1,6 @@
 //! What can change about the way from a completion queue to its ring.
 
 use std::io;
-use std::sync::atomic::Ordering;
 
 use super::CompletionQueue;
 use crate::enter::Gate;
@@ -27,7 +26,7 @@ impl<T: Threads, C: CqeSize> CompletionQueue<T, C> {
         self.ring_head = self.ring.cq_head();
         self.ring_tail = self.ring.cq_tail();
         self.sq_flags = self.ring.sq_flags();
-        self.tail = self.ring_head.load(Ordering::Relaxed);
+        self.tail = self.head;
     }
 
     /// Whether the kernel counts this half's waits as waits for I/O, as it does at first, in the

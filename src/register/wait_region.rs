@@ -297,7 +297,7 @@ impl<T: Threads, C: CqeSize> CompletionQueue<T, C> {
         waits: &WaitRegion,
         index: u32,
     ) -> io::Result<Waited> {
-        self.settle();
+        self.publish_head();
         Ok(waits.enter(self.ring(), self.gate(), 0, n, index)?)
     }
 }

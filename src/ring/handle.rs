@@ -142,7 +142,7 @@ impl<S: SqeSize, C: CqeSize> IoUring<S, C> {
             return check(-libc::EINVAL, ACTION, NEEDS).map(drop);
         }
         self.sq.publish();
-        self.cq.settle();
+        self.cq.publish_head();
         // SAFETY: the structure is made of integers, for which zero is a value.
         let mut params: sys::io_uring_params = unsafe { std::mem::zeroed() };
         params.flags = SetupFlags::CQSIZE.bits();

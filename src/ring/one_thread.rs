@@ -7,6 +7,8 @@ use super::Halves;
 use crate::completion::{Completion, CompletionQueue, Completions};
 use crate::entry::{Sqe, SqeFlags};
 use crate::error::{QueueFull, SetupError, SubmitError};
+#[cfg(doc)]
+use crate::features::Features;
 use crate::kind::{Cqe16, CqeSize, OneThread, Sqe64, SqeSize, Threads};
 use crate::operation::Operation;
 use crate::params::IoUringParams;
