@@ -6,7 +6,6 @@ use std::ffi::c_void;
 use std::fs::File;
 use std::io::{self, IoSliceMut, PipeReader, PipeWriter, Read as _, Seek, SeekFrom, Write as _};
 use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::fs::FileExt;
 use std::ptr;
 use std::slice;
 
@@ -14,12 +13,15 @@ use lio_uring::kind::Threads;
 use lio_uring::operation::{Nop, OpCode, ProvideBuffers, Read, ReadFixed, Readv};
 use lio_uring::{Completion, CompletionQueue, SqeFlags, SubmissionQueue};
 
+#[path = "support/files.rs"]
+mod files;
 #[path = "support/needs.rs"]
 mod needs;
 #[macro_use]
 #[path = "support/rings.rs"]
 mod rings;
 
+use files::{bytes, file};
 use rings::{PENDING, cancel, submit_pending, wait};
 
 /// What memory holds that nothing has been read into.
@@ -68,17 +70,6 @@ fn readv<T: Threads>(
     // file are borrowed until the completion has been taken.
     unsafe { sq.push(&readv, 0) }.expect("room");
     wait(cq, sq, 1)[0]
-}
-
-/// Bytes that tell their place.
-fn bytes(n: usize) -> Vec<u8> {
-    (0..=250).cycle().take(n).collect()
-}
-
-fn file(contents: &[u8]) -> File {
-    let file = tempfile::tempfile().expect("a temporary file");
-    file.write_all_at(contents, 0).expect("room on the disk");
-    file
 }
 
 fn set_nonblocking(fd: &impl AsRawFd) {

@@ -3,7 +3,6 @@
 #![cfg(target_os = "linux")]
 
 use std::io::{self, Write as _};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::ptr;
@@ -23,8 +22,11 @@ mod needs;
 #[macro_use]
 #[path = "support/rings.rs"]
 mod rings;
+#[path = "support/sockets.rs"]
+mod sockets;
 
 use rings::{PENDING, cancel, next, run, submit_pending, wait};
+use sockets::{bytes, count, tcp};
 
 /// What memory holds that nothing has been received into.
 const UNTOUCHED: u8 = 0xaa;
@@ -50,25 +52,6 @@ fn recv<T: Threads>(
 ) -> Completion {
     // SAFETY: buffer and socket are borrowed until the completion has been taken.
     unsafe { run(cq, sq, &recv_of(socket, buffer, flags), |_| ()) }
-}
-
-fn count(done: Completion) -> usize {
-    let n = done.result().expect("something received");
-    n.try_into().expect("a count")
-}
-
-/// Two ends of a connection over the loopback device.
-fn tcp() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    let address = listener.local_addr().expect("a bound socket");
-    let client = TcpStream::connect(address).expect("somebody listens");
-    let (server, _) = listener.accept().expect("somebody connects");
-    (client, server)
-}
-
-/// Bytes that tell their place.
-fn bytes(n: usize) -> Vec<u8> {
-    (0..=250).cycle().take(n).collect()
 }
 
 #[test]

@@ -4,7 +4,6 @@
 
 use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};
 use std::mem::MaybeUninit;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::ptr;
@@ -21,8 +20,14 @@ mod needs;
 #[macro_use]
 #[path = "support/rings.rs"]
 mod rings;
+#[path = "support/sockets.rs"]
+mod sockets;
+#[path = "support/zero_copy.rs"]
+mod zero_copy;
 
 use rings::{CANCEL, PENDING, cancel, next, run, submit_pending, wait};
+use sockets::{assert_empty, bytes, count, fill, take, tcp};
+use zero_copy::both;
 
 /// More than the buffers of a socket hold.
 const LARGE: usize = 16 << 20;
@@ -47,74 +52,6 @@ fn send<T: Threads>(
 ) -> Completion {
     // SAFETY: data and socket are borrowed until the completion has been taken.
     unsafe { run(cq, sq, &send_of(socket, data, flags), |_| ()) }
-}
-
-/// Bytes that tell their place.
-fn bytes(n: usize) -> Vec<u8> {
-    (0..=250).cycle().take(n).collect()
-}
-
-fn count(done: Completion) -> usize {
-    let n = done.result().expect("something sent");
-    n.try_into().expect("a count")
-}
-
-/// Two ends of a connection over the loopback device.
-fn tcp() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    let address = listener.local_addr().expect("a bound socket");
-    let client = TcpStream::connect(address).expect("somebody listens");
-    let (server, _) = listener.accept().expect("somebody connects");
-    (client, server)
-}
-
-/// Fills what a socket holds, and returns how much that is.
-fn fill(socket: &impl AsRawFd) -> usize {
-    let filling = vec![0xff; 1 << 16];
-    let mut total = 0;
-    for size in [filling.len(), 1] {
-        loop {
-            // SAFETY: the buffer is valid for reads.
-            let sent = unsafe {
-                libc::send(
-                    socket.as_raw_fd(),
-                    filling.as_ptr().cast(),
-                    size,
-                    libc::MSG_DONTWAIT,
-                )
-            };
-            let Ok(sent) = usize::try_from(sent) else {
-                break;
-            };
-            total += sent;
-        }
-    }
-    total
-}
-
-/// Takes `n` bytes out of a socket, which must be there.
-#[track_caller]
-fn take(socket: &mut impl io::Read, n: usize) -> Vec<u8> {
-    let mut data = vec![0; n];
-    socket.read_exact(&mut data).expect("bytes in the socket");
-    data
-}
-
-/// Fails if anything is left in a socket.
-#[track_caller]
-fn assert_empty(socket: &impl AsRawFd) {
-    let mut byte = 0u8;
-    // SAFETY: the byte is valid for writes.
-    let n = unsafe {
-        libc::recv(
-            socket.as_raw_fd(),
-            (&raw mut byte).cast(),
-            1,
-            libc::MSG_DONTWAIT,
-        )
-    };
-    let error = io::Error::last_os_error();
-    assert_eq!((n, error.kind()), (-1, io::ErrorKind::WouldBlock));
 }
 
 #[test]
@@ -435,20 +372,6 @@ fn zc_of(socket: &impl AsRawFd, data: &[u8], zc_flags: RecvSendFlags) -> SendZc 
         flags: 0,
         zc_flags,
     }
-}
-
-/// Takes the completions of a zero-copy send up to the last: its result and, where there is one,
-/// its notification.
-#[track_caller]
-fn both<T: Threads>(cq: &mut CompletionQueue<T>) -> (Completion, Option<Completion>) {
-    let first = next(cq);
-    assert!(!first.is_notification(), "the result comes first");
-    let second = first.more().then(|| next(cq));
-    if let Some(second) = second {
-        assert!(second.is_notification() && !second.more(), "{second:?}");
-        assert_eq!(second.user_data(), first.user_data());
-    }
-    (first, second)
 }
 
 /// Sends without a copy, and waits for all completions.

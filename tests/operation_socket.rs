@@ -22,8 +22,11 @@ mod needs;
 #[macro_use]
 #[path = "support/rings.rs"]
 mod rings;
+#[path = "support/sockets.rs"]
+mod sockets;
 
 use rings::{PENDING, cancel, run, submit_pending, wait};
+use sockets::listener;
 
 /// What memory holds that nothing has been written to.
 const UNTOUCHED: u8 = 0xaa;
@@ -70,12 +73,6 @@ fn from_kernel(address: &libc::sockaddr_in) -> SocketAddr {
     assert_eq!(i32::from(address.sin_family), libc::AF_INET);
     let ip = Ipv4Addr::from(address.sin_addr.s_addr.to_ne_bytes());
     SocketAddrV4::new(ip, u16::from_be(address.sin_port)).into()
-}
-
-fn listener() -> (TcpListener, SocketAddr) {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    let address = listener.local_addr().expect("a bound socket");
-    (listener, address)
 }
 
 fn socket_option(socket: &impl AsRawFd, name: i32) -> i32 {

@@ -7,7 +7,6 @@ use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, PipeReader, Read as _, Seek, SeekFrom};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::ptr;
 
@@ -15,12 +14,15 @@ use lio_uring::kind::Threads;
 use lio_uring::operation::{Nop, OpCode, Write, WriteFixed, Writev};
 use lio_uring::{Completion, CompletionQueue, SqeFlags, SubmissionQueue};
 
+#[path = "support/files.rs"]
+mod files;
 #[path = "support/needs.rs"]
 mod needs;
 #[macro_use]
 #[path = "support/rings.rs"]
 mod rings;
 
+use files::{bytes, contents, file};
 use rings::{PENDING, cancel, submit_pending, wait};
 
 fn len(buffer: &[u8]) -> u32 {
@@ -66,27 +68,6 @@ fn writev<T: Threads>(
     // are borrowed until the completion has been taken.
     unsafe { sq.push(&writev, 0) }.expect("room");
     wait(cq, sq, 1)[0]
-}
-
-/// Bytes that tell their place.
-fn bytes(n: usize) -> Vec<u8> {
-    (0..=250).cycle().take(n).collect()
-}
-
-fn file(contents: &[u8]) -> File {
-    let file = tempfile::tempfile().expect("a temporary file");
-    file.write_all_at(contents, 0).expect("room on the disk");
-    file
-}
-
-/// All that is in a file.
-#[track_caller]
-fn contents(file: &File) -> Vec<u8> {
-    let length = file.metadata().expect("a file").len();
-    let mut contents = vec![0; length.try_into().expect("a small file")];
-    file.read_exact_at(&mut contents, 0)
-        .expect("as many bytes as there are");
-    contents
 }
 
 fn set_nonblocking(fd: &impl AsRawFd) {

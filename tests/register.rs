@@ -5,7 +5,6 @@
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::ptr;
 use std::slice;
@@ -20,6 +19,8 @@ use lio_uring::{
 
 #[path = "support/eventfd.rs"]
 mod eventfd;
+#[path = "support/files.rs"]
+mod files;
 #[path = "support/needs.rs"]
 mod needs;
 #[macro_use]
@@ -27,23 +28,13 @@ mod needs;
 mod rings;
 
 use eventfd::eventfd;
+use files::{bytes, file};
 use rings::{submit_pending, wait};
 
 /// What memory holds that nothing has been read into.
 const UNTOUCHED: u8 = 0xaa;
 /// Not below 64, since kernels before Linux 6.10 let such a group have one ring of buffers only.
 const GROUP: u16 = 80;
-
-fn file(contents: &[u8]) -> File {
-    let file = tempfile::tempfile().expect("a temporary file");
-    file.write_all_at(contents, 0).expect("room on the disk");
-    file
-}
-
-/// Bytes that tell their place.
-fn bytes(n: usize) -> Vec<u8> {
-    (0..=250).cycle().take(n).collect()
-}
 
 /// Memory that is never freed, so that it may be registered for ever.
 #[derive(Clone, Copy)]
