@@ -88,6 +88,9 @@ bitflags! {
         const SEND_ZC_REPORT_USAGE = sys::IORING_SEND_ZC_REPORT_USAGE as u16;
         /// Uses several buffers of the group in one go, as many as the kernel sees fit.
         ///
+        /// A datagram gets as many as the receive's length fills, and the rest of it is cut off; without
+        /// a length that can be all behind the first buffer.
+        ///
         /// Since Linux 6.10.
         const BUNDLE = sys::IORING_RECVSEND_BUNDLE as u16;
         /// The buffer of a send is an array of `iovec`, its length their number.

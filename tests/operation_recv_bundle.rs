@@ -30,7 +30,7 @@ mod sockets;
 
 use group::{Buffers, GROUP, select};
 use rings::{PENDING, cancel, next, run, submit_pending};
-use sockets::{await_data, bytes, count, take, tcp};
+use sockets::{assert_empty, await_data, bytes, count, take, tcp, udp};
 
 const SIZE: usize = 64;
 
@@ -376,6 +376,32 @@ fn recv_multi_ends_when_as_much_has_come_as_it_is_told() {
                 return;
             };
             assert_eq!(pieces, wanted, "{len}, {total}, {mode:?}");
+        }
+    });
+}
+
+#[test]
+fn recv_in_a_bundle_puts_one_datagram_into_the_buffers_that_its_length_fills() {
+    if !has_bundles() {
+        return;
+    }
+    each_ring!(|cq, sq| {
+        for len in [4 * SIZE, 2 * SIZE] {
+            let ((here, to), (there, _)) = (udp(), udp());
+            let mut group = Group::new(sq, 4);
+            let mut operation = recv_of(&here);
+            operation.len = len.try_into().unwrap();
+            for n in [150, SIZE, 1, 4 * SIZE, 5 * SIZE] {
+                there.send_to(&bytes(n), to).unwrap();
+                there.send_to(b"next", to).unwrap();
+                // SAFETY: the group's buffers are valid for ever, and the socket stays.
+                let done = unsafe { run(cq, sq, &operation, bundle) };
+                assert_eq!(group.take(done), bytes(n.min(len)), "{n} of {len}");
+                // SAFETY: as above.
+                let done = unsafe { run(cq, sq, &operation, bundle) };
+                assert_eq!(group.take(done), b"next", "{n} of {len}");
+            }
+            assert_empty(&here);
         }
     });
 }

@@ -25,7 +25,7 @@ mod sockets;
 
 use group::{Buffers, GROUP, select};
 use rings::{PENDING, cancel, next, run, submit_pending};
-use sockets::{assert_empty, count, fill, take, tcp};
+use sockets::{assert_empty, count, fill, take, tcp, udp};
 
 const SIZE: usize = 64;
 
@@ -309,5 +309,29 @@ fn send_bundle_on_a_connection_that_is_shut_gives_epipe_and_names_the_buffers() 
         assert_eq!(done.buffer_id(), Some(0));
         assert_eq!(ring.available().unwrap(), 0);
         assert_eq!(there.read(&mut [0]).unwrap(), 0);
+    });
+}
+
+#[test]
+fn send_bundle_makes_one_datagram_of_the_group() {
+    if !has_bundles() {
+        return;
+    }
+    each_ring!(|cq, sq| {
+        let ((here, _), (there, to)) = (udp(), udp());
+        here.connect(to).unwrap();
+        let buffers = letters(4);
+        let ring = buffers.ring(sq);
+        let done = send(cq, sq, &here, 0);
+        assert_eq!((count(done[0]), done[0].buffer_id()), (4 * SIZE, Some(0)));
+        let mut datagram = [0; 5 * SIZE];
+        let n = there.recv(&mut datagram).unwrap();
+        assert_eq!(datagram[..n], text_of(0..4));
+        // The group is empty then, which the last completion says if the first was not it.
+        if let Some(end) = done.get(1) {
+            assert_eq!((done.len(), end.raw_result()), (2, -libc::ENOBUFS));
+        }
+        assert_eq!(ring.available().unwrap(), 0);
+        assert_empty(&there);
     });
 }
