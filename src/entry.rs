@@ -479,3 +479,21 @@ impl From<Sqe> for LargeSqe {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_the_bytes_of_the_entry() {
+        let mut bytes = [0; 64];
+        for (byte, n) in bytes.iter_mut().zip(1..) {
+            *byte = n;
+        }
+        // SAFETY: both are 64 bytes, and any bytes make integers.
+        let sqe = unsafe { std::mem::transmute::<[u8; 64], Sqe>(bytes) };
+        let words = sqe.words().map(u64::to_ne_bytes);
+        assert_eq!(words.as_flattened(), bytes);
+        assert_eq!(sqe.as_bytes(), &bytes);
+    }
+}
