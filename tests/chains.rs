@@ -83,8 +83,20 @@ fn push_refused<T: Threads>(sq: &mut SubmissionQueue<T>, user_data: u64, flags: 
     unsafe { sq.push_raw(&sqe, user_data) }.expect("room");
 }
 
+/// Whether the kernel may leave entries that drain waiting for ever, on a ring for one thread.
+fn forgets_drained_entries() -> bool {
+    kernel::may_have_bug(
+        (7, 2),
+        &[],
+        "drained entries of a ring for one thread may never start",
+    )
+}
+
 #[test]
 fn chain_that_drains_waits_as_a_whole_for_what_is_before_it() {
+    if forgets_drained_entries() {
+        return;
+    }
     each_ring!(|cq, sq| {
         // Wherever in the chain the flag is.
         for drains in 0..3 {
@@ -134,6 +146,9 @@ fn chains_that_drain_and_fail_let_the_next_ones_go() {
 
 #[test]
 fn drain_goes_on_when_what_it_waits_for_is_cancelled_or_out_of_time() {
+    if forgets_drained_entries() {
+        return;
+    }
     each_ring!(|cq, sq| {
         let mut gate = Gate::new();
         gate.push(sq, 1, NONE);

@@ -27,7 +27,7 @@ pub(crate) fn lacks(major: u32, minor: u32, what: &str) -> bool {
 }
 
 /// Whether the running kernel may have a bug: one from this release on that is not as new as the
-/// versions which were seen without it, one of each series.
+/// versions which were seen without it, one of each series, if there are any.
 ///
 /// Says so. For what leaves a test nothing to look at.
 #[track_caller]
@@ -39,7 +39,7 @@ pub(crate) fn may_have_bug(since: (u32, u32), without: &[((u32, u32), u32)], bug
     let last = without.iter().map(|(series, _)| *series).max();
     let may = match same {
         Some((_, mended)) => patch < *mended,
-        None => since <= release && Some(release) < last,
+        None => since <= release && last.is_none_or(|last| release < last),
     };
     if may {
         println!("a bug that this kernel may have: {bug}");
