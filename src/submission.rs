@@ -15,7 +15,6 @@ use crate::kind::{AnyThread, HasLargeSqe, Sqe64, SqeSize, Threads};
 use crate::operation::{LargeOperation, Operation};
 use crate::params::SetupFlags;
 use crate::ring::{Ring, Word};
-use crate::sys;
 
 mod batch;
 mod slots;
@@ -170,9 +169,7 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
         user_data: u64,
         settings: impl FnOnce(&mut Sqe),
     ) -> Result<(), QueueFull> {
-        if self.slots.is_run_over() {
-            self.slots = self.slots.next_run(self.ring_head)?;
-        }
+        self.slots.make_room(self.ring_head)?;
         let mut sqe = Sqe::of(operation);
         settings(&mut sqe);
         sqe.set_user_data(user_data);
@@ -194,9 +191,7 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
     /// written, stays valid until the operation has ended, as for [`push`](Self::push).
     #[inline]
     pub unsafe fn push_raw(&mut self, sqe: &Sqe, user_data: u64) -> Result<(), QueueFull> {
-        if self.slots.is_run_over() {
-            self.slots = self.slots.next_run(self.ring_head)?;
-        }
+        self.slots.make_room(self.ring_head)?;
         let mut sqe = *sqe;
         sqe.set_user_data(user_data);
         // SAFETY: the run is not over, and the ring lives as long as this queue.
@@ -222,9 +217,7 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
         let pushed = operations
             .into_iter()
             .try_for_each(|(operation, user_data)| {
-                if slots.is_run_over() {
-                    slots = slots.next_run(self.ring_head)?;
-                }
+                slots.make_room(self.ring_head)?;
                 let mut sqe = Sqe::of(&operation);
                 sqe.set_user_data(user_data);
                 // SAFETY: the run is not over, and the ring lives as long as this queue.
@@ -401,7 +394,7 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
     /// C: `IORING_SQ_NEED_WAKEUP`.
     #[inline]
     pub fn needs_wakeup(&self) -> bool {
-        self.ring.sq_flags().load(Ordering::Relaxed) & sys::IORING_SQ_NEED_WAKEUP != 0
+        self.ring.thread_sleeps()
     }
 
     /// What the kernel said of itself when the ring was made.

@@ -40,12 +40,17 @@ impl Ring {
         (!word.is_null()).then(|| unsafe { Word::new(word) })
     }
 
+    /// Whether the kernel's thread has said that it sleeps.
+    pub(crate) fn thread_sleeps(&self) -> bool {
+        self.sq_flags().load(Ordering::Relaxed) & sys::IORING_SQ_NEED_WAKEUP != 0
+    }
+
     /// The flag that wakes the kernel's thread, if the ring has one that sleeps and there is
     /// something to submit. The tail was published before, with a fence in between.
     pub(crate) fn wake_up(&self) -> u32 {
         let sleeps = self.flags().contains(SetupFlags::SQPOLL)
             && self.sq_head().load(Ordering::Relaxed) != self.sq_tail().load(Ordering::Relaxed)
-            && self.sq_flags().load(Ordering::Relaxed) & sys::IORING_SQ_NEED_WAKEUP != 0;
+            && self.thread_sleeps();
         if sleeps {
             sys::IORING_ENTER_SQ_WAKEUP
         } else {

@@ -90,13 +90,21 @@ impl<S: SqeSize> Slots<S> {
         let index = tail & self.mask;
         self.lap = tail.wrapping_sub(index);
         self.next = self.at(index);
-        let free = self.capacity().wrapping_sub(tail.wrapping_sub(self.head));
-        self.end = self.at(index + free.min(self.capacity() - index));
+        self.end = self.at(index + self.free().min(self.capacity() - index));
+    }
+
+    /// Sees to it that the run is not over.
+    #[inline]
+    pub(super) fn make_room(&mut self, ring_head: Word) -> Result<(), QueueFull> {
+        if self.is_run_over() {
+            *self = self.next_run(ring_head)?;
+        }
+        Ok(())
     }
 
     /// The same slots with the next run begun, if there is one.
     #[cold]
-    pub(super) fn next_run(mut self, ring_head: Word) -> Result<Self, QueueFull> {
+    fn next_run(mut self, ring_head: Word) -> Result<Self, QueueFull> {
         // Acquire: the slots are written again only after the kernel's thread has read them.
         self.head = ring_head.load(Ordering::Acquire);
         self.set_tail(self.tail());
@@ -109,7 +117,7 @@ impl<S: SqeSize> Slots<S> {
 
     /// Whether nothing more fits into the run.
     #[inline]
-    pub(super) fn is_run_over(&self) -> bool {
+    fn is_run_over(&self) -> bool {
         self.next == self.end
     }
 
