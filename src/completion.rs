@@ -1,5 +1,10 @@
 //! Completions, and the half of a ring that they are taken from.
 
+#![expect(
+    clippy::inline_always,
+    reason = "the system call belongs into the caller's own loop: see `enter`"
+)]
+
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
@@ -11,9 +16,9 @@ use bitflags::bitflags;
 
 use crate::enter::Gate;
 use crate::features::Features;
-use crate::kind::{AnyThread, Cqe16, CqeSize, Threads, slot};
+use crate::kind::{AnyThread, Cqe16, CqeSize, OneSlotEach, Threads};
 use crate::params::SetupFlags;
-use crate::ring::{Ring, Word};
+use crate::ring::{Ring, Run, Word};
 use crate::sys;
 use crate::wait::{self, Wait, Waited};
 
@@ -165,11 +170,10 @@ impl<E: fmt::Debug> fmt::Debug for Completion<E> {
 /// completions fetch it
 /// (before Linux 5.5 it was lost, see [`lost`](Self::lost)).
 pub struct CompletionQueue<T: Threads = AnyThread, C: CqeSize = Cqe16> {
-    cqes: *mut sys::io_uring_cqe,
-    mask: u32,
-    /// The next completion to take. Ahead of the ring's own head while an iterator is at work.
-    head: u32,
-    /// The ring's tail when it was last looked at.
+    /// The completions to take, from the head on. The head is ahead of the ring's own while an
+    /// iterator is at work, and cannot reach on then.
+    run: Run<C>,
+    /// Where an iterator ends.
     tail: u32,
     ring_head: Word,
     ring_tail: Word,
@@ -179,7 +183,6 @@ pub struct CompletionQueue<T: Threads = AnyThread, C: CqeSize = Cqe16> {
     polled: bool,
     ring: Arc<Ring>,
     _threads: PhantomData<T::Marker>,
-    _size: PhantomData<fn() -> C>,
 }
 
 // SAFETY: the pointers lead into memory that `ring` keeps mapped, whatever thread it is on. Of that
@@ -199,10 +202,10 @@ impl<T: Threads, C: CqeSize> CompletionQueue<T, C> {
             .intersection(SetupFlags::IOPOLL | SetupFlags::SQPOLL)
             == SetupFlags::IOPOLL;
         let head = ring.cq_head().load(Ordering::Relaxed);
+        let mut run = Run::new(raw.cq.cqes.cast(), raw.cq.ring_mask);
+        run.begin(head, 0);
         Self {
-            cqes: raw.cq.cqes,
-            mask: raw.cq.ring_mask,
-            head,
+            run,
             tail: head,
             ring_head: ring.cq_head(),
             ring_tail: ring.cq_tail(),
@@ -211,7 +214,6 @@ impl<T: Threads, C: CqeSize> CompletionQueue<T, C> {
             polled,
             ring,
             _threads: PhantomData,
-            _size: PhantomData,
         }
     }
 
@@ -234,7 +236,7 @@ impl<T: Threads, C: CqeSize> CompletionQueue<T, C> {
             if let Some(completion) = self.take() {
                 return Ok(completion);
             }
-            let result = self.gate.enter(0, 1, sys::IORING_ENTER_GETEVENTS);
+            let result = self.gate.wait(0, 1);
             if result < 0 {
                 interrupted_or(result)?;
             }
@@ -258,7 +260,7 @@ impl<T: Threads, C: CqeSize> CompletionQueue<T, C> {
         if !self.must_fetch() {
             return Ok(None);
         }
-        let result = self.gate.enter(0, 0, sys::IORING_ENTER_GETEVENTS);
+        let result = self.gate.wait(0, 0);
         if result < 0 {
             interrupted_or(result)?;
         }
@@ -270,8 +272,19 @@ impl<T: Threads, C: CqeSize> CompletionQueue<T, C> {
     /// Never enters the kernel.
     #[inline]
     pub fn peek(&mut self) -> Option<Completion<C::Extra>> {
-        self.tail = self.ring_tail.load(Ordering::Acquire);
-        self.front().map(|(_, completion)| completion)
+        self.look_anew();
+        while !self.run.is_over() {
+            // SAFETY: the run is not over.
+            let (slots, completion) = unsafe { front(&self.run) };
+            if completion.is_some() {
+                return completion;
+            }
+            self.run.advance(slots);
+            if self.run.is_over() {
+                self.look_anew();
+            }
+        }
+        None
     }
 
     /// Iterates over the completions that are ready, taking them.
@@ -281,14 +294,24 @@ impl<T: Threads, C: CqeSize> CompletionQueue<T, C> {
     ///
     /// Enters the kernel when [`try_next`](Self::try_next) does. If that fails, the iterator is
     /// empty, and the next call that can tell says why.
-    #[inline]
+    #[inline(always)]
     pub fn completions(&mut self) -> Completions<'_, T, C> {
-        self.tail = self.ring_tail.load(Ordering::Acquire);
-        if self.head == self.tail && self.must_fetch() {
+        if self.ready() == 0 && self.must_fetch() {
             self.publish_head();
-            self.gate.enter(0, 0, sys::IORING_ENTER_GETEVENTS);
-            self.tail = self.ring_tail.load(Ordering::Acquire);
+            self.gate.wait(0, 0);
         }
+        self.ready_completions()
+    }
+
+    /// The same, without fetching.
+    #[inline]
+    pub(crate) fn ready_completions(&mut self) -> Completions<'_, T, C> {
+        self.tail = self.ring_tail.load(Ordering::Acquire);
+        let ready = self.tail.wrapping_sub(self.run.position());
+        if !self.run.reach(ready) {
+            self.run = self.run_from_head();
+        }
+        self.run.keep_from_reaching();
         Completions { queue: self }
     }
 
@@ -300,7 +323,7 @@ impl<T: Threads, C: CqeSize> CompletionQueue<T, C> {
     pub fn ready(&self) -> u32 {
         self.ring_tail
             .load(Ordering::Acquire)
-            .wrapping_sub(self.head)
+            .wrapping_sub(self.run.position())
     }
 
     /// Waits until `n` completions are ready, and returns how many are.
@@ -328,13 +351,14 @@ impl<T: Threads, C: CqeSize> CompletionQueue<T, C> {
     /// Those of [`next`](Self::next).
     pub fn wait_with(&mut self, wait: &Wait<'_>) -> io::Result<Waited> {
         self.publish_head();
-        Ok(wait::wait(&self.ring, self.gate, self.head, 0, wait)?)
+        let head = self.run.position();
+        Ok(wait::wait(&self.ring, self.gate, head, 0, wait)?)
     }
 
     /// How many completions the queue has room for.
     #[inline]
     pub fn capacity(&self) -> u32 {
-        self.mask + 1
+        self.run.capacity()
     }
 
     /// Whether the kernel holds completions that did not fit into the queue.
@@ -387,61 +411,67 @@ impl<T: Threads, C: CqeSize> CompletionQueue<T, C> {
     /// Takes one completion, and tells the kernel.
     #[inline]
     fn take(&mut self) -> Option<Completion<C::Extra>> {
-        // More than once around only if the last look found nothing but fillers.
+        // More than once around only for fillers.
         loop {
-            if self.head == self.tail {
-                self.tail = self.ring_tail.load(Ordering::Acquire);
-                if self.head == self.tail {
-                    // The room of what a forgotten iterator took is still to be given back, or the
-                    // kernel would take the queue for filled.
-                    self.publish_head();
-                    return None;
-                }
-            }
-            if let Some(completion) = self.advance() {
-                self.publish_head();
-                return Some(completion);
-            }
-        }
-    }
-
-    /// The completion at the head, and how many slots it takes.
-    #[inline]
-    fn front(&mut self) -> Option<(u32, Completion<C::Extra>)> {
-        loop {
-            let ready = self.tail.wrapping_sub(self.head);
-            if ready == 0 {
+            if self.run.is_over() && !self.look() {
                 return None;
             }
-            let index = self.head & self.mask;
-            let contiguous = ready.min(self.mask + 1 - index);
-            // SAFETY: the index is masked to the size of the array, which `ring` keeps mapped.
-            let slot = unsafe { slot(self.cqes, index, C::SHIFT) };
-            // SAFETY: the slots from head to tail are published: the tail was loaded with acquire,
-            // and the kernel does not reuse them before the ring's head, which is never ahead of
-            // ours, has passed them. `contiguous` of them lie before the array's end.
-            let (slots, completion) = unsafe { C::read(slot, contiguous) };
-            if let Some(completion) = completion {
-                return Some((slots, completion));
+            // SAFETY: the run is not over.
+            let (slots, completion) = unsafe { front(&self.run) };
+            self.run.advance(slots);
+            // Release: what was read of the completion was read before.
+            self.ring_head.add(slots, Ordering::Release);
+            if completion.is_some() {
+                return completion;
             }
-            self.head = self.head.wrapping_add(slots);
-            self.publish_head();
         }
     }
 
-    /// Takes the completion at the head without telling the kernel.
+    /// Looks whether there is more behind a run that is over.
     #[inline]
-    fn advance(&mut self) -> Option<Completion<C::Extra>> {
-        let (slots, completion) = self.front()?;
-        self.head = self.head.wrapping_add(slots);
-        Some(completion)
+    fn look(&mut self) -> bool {
+        let tail = self.ring_tail.load(Ordering::Acquire);
+        let ready = tail.wrapping_sub(self.ring_head.load(Ordering::Relaxed));
+        ready != 0 && (self.run.reach(ready) || self.look_anew())
+    }
+
+    /// Begins a run at the head, wherever that is, and says whether there is anything in it.
+    ///
+    /// Tells the kernel where the head is: of the room that a forgotten iterator took it still has
+    /// to know, or it would take the queue for filled.
+    #[cold]
+    fn look_anew(&mut self) -> bool {
+        self.publish_head();
+        self.tail = self.ring_tail.load(Ordering::Acquire);
+        self.run = self.run_from_head();
+        !self.run.is_over()
+    }
+
+    /// The run from the head to where an iterator ends, or the array does.
+    #[cold]
+    fn run_from_head(&self) -> Run<C> {
+        let mut run = self.run;
+        let head = run.position();
+        run.begin(head, self.tail.wrapping_sub(head));
+        run
+    }
+
+    /// Has an iterator go on behind the array's end, and says whether there is anything for it.
+    #[inline]
+    fn go_on(&mut self) -> bool {
+        let more = self.run.position() != self.tail;
+        if more {
+            self.run = self.run_from_head();
+            self.run.keep_from_reaching();
+        }
+        more
     }
 
     /// Gives the room of all that was taken back to the kernel.
     #[inline]
     pub(crate) fn publish_head(&self) {
         // Release: what was read of the completions was read before.
-        self.ring_head.store(self.head, Ordering::Release);
+        self.ring_head.store(self.run.position(), Ordering::Release);
     }
 }
 
@@ -453,6 +483,20 @@ impl<T: Threads, C: CqeSize> fmt::Debug for CompletionQueue<T, C> {
             .field("overflowed", &self.has_overflowed())
             .finish_non_exhaustive()
     }
+}
+
+/// The completion at the head, if it is not a filler, and how many slots it takes.
+///
+/// # Safety
+///
+/// The run is not over and is of a queue's completions, whose ring lives.
+#[inline]
+unsafe fn front<C: CqeSize>(run: &Run<C>) -> (u32, Option<Completion<C::Extra>>) {
+    // SAFETY: the slots of the run are published: the tail was loaded with acquire before it was
+    // begun, and the kernel does not reuse them before the ring's head, which is never ahead of
+    // ours, has passed them. They lie one behind the other in the array, which lives as long as the
+    // ring, and there is at least one.
+    unsafe { C::read(run.next(), run.left()) }
 }
 
 /// Nothing if the call was only interrupted by a signal, otherwise the error.
@@ -480,15 +524,64 @@ impl<T: Threads, C: CqeSize> Iterator for Completions<'_, T, C> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        self.queue.advance()
+        let queue = &mut *self.queue;
+        loop {
+            if queue.run.is_over() && !queue.go_on() {
+                return None;
+            }
+            // SAFETY: the run is not over.
+            let (slots, completion) = unsafe { front(&queue.run) };
+            queue.run.advance(slots);
+            if completion.is_some() {
+                return completion;
+            }
+        }
+    }
+
+    #[inline]
+    fn fold<B, F: FnMut(B, Self::Item) -> B>(self, first: B, mut f: F) -> B {
+        /// Keeps the place in a register, and puts it into the queue however the loop ends.
+        struct Place<'q, C: CqeSize> {
+            run: Run<C>,
+            queue: &'q mut Run<C>,
+        }
+        impl<C: CqeSize> Drop for Place<'_, C> {
+            #[inline]
+            fn drop(&mut self) {
+                *self.queue = self.run;
+            }
+        }
+
+        let mut result = first;
+        loop {
+            let mut place = Place {
+                run: self.queue.run,
+                queue: &mut self.queue.run,
+            };
+            while !place.run.is_over() {
+                // SAFETY: the run is not over.
+                let (slots, completion) = unsafe { front(&place.run) };
+                place.run.advance(slots);
+                if let Some(completion) = completion {
+                    result = f(result, completion);
+                }
+            }
+            drop(place);
+            if !self.queue.go_on() {
+                return result;
+            }
+        }
     }
 
     #[inline]
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let most = self.queue.tail.wrapping_sub(self.queue.head) as usize;
+        let most = self.queue.tail.wrapping_sub(self.queue.run.position()) as usize;
         (if C::ONE_SLOT_EACH { most } else { 0 }, Some(most))
     }
 }
+
+/// As many as are ready, on rings whose completions all have the same size.
+impl<T: Threads, C: CqeSize + OneSlotEach> ExactSizeIterator for Completions<'_, T, C> {}
 
 impl<T: Threads, C: CqeSize> std::iter::FusedIterator for Completions<'_, T, C> {}
 
@@ -496,5 +589,6 @@ impl<T: Threads, C: CqeSize> Drop for Completions<'_, T, C> {
     #[inline]
     fn drop(&mut self) {
         self.queue.publish_head();
+        self.queue.run.allow_reaching();
     }
 }

@@ -19,6 +19,7 @@ use crate::sys;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gate {
     fd: RawFd,
+    /// With `GETEVENTS`, so that those who wait have nothing to add.
     flags: u32,
 }
 
@@ -29,7 +30,7 @@ impl Gate {
         let added = sys::IORING_ENTER_REGISTERED_RING | sys::IORING_ENTER_NO_IOWAIT;
         Self {
             fd: ring.enter_ring_fd,
-            flags: u32::from(ring.int_flags) & added,
+            flags: u32::from(ring.int_flags) & added | sys::IORING_ENTER_GETEVENTS,
         }
     }
 
@@ -53,33 +54,44 @@ impl Gate {
         Ok(())
     }
 
-    /// Submits up to `to_submit` entries and, with `GETEVENTS` among the flags, waits for
-    /// `min_complete` completions.
+    /// Submits up to `to_submit` entries, with further flags, and returns at once.
     ///
     /// Returns how many entries were taken, or a negative errno.
     #[inline(always)]
-    pub(crate) fn enter(self, to_submit: u32, min_complete: u32, flags: u32) -> i32 {
-        // SAFETY: without an argument the call touches no memory of ours but the rings. That what
-        // the entries name is valid, whoever pushed them has promised.
-        unsafe {
-            enter(
-                self.fd,
-                to_submit,
-                min_complete,
-                self.flags | flags,
-                ptr::null(),
-                0,
-            )
-        }
+    pub(crate) fn submit(self, to_submit: u32, flags: u32) -> i32 {
+        let flags = self.flags & !sys::IORING_ENTER_GETEVENTS | flags;
+        self.enter(to_submit, 0, flags)
     }
 
-    /// The same with an argument: a signal mask, or the structure of `EXT_ARG`.
+    /// Submits up to `to_submit` entries and waits for `min_complete` completions; with 0 it
+    /// fetches those that the kernel has put off.
+    ///
+    /// Returns how many entries were taken, or a negative errno.
+    #[inline(always)]
+    pub(crate) fn wait(self, to_submit: u32, min_complete: u32) -> i32 {
+        self.enter(to_submit, min_complete, self.flags)
+    }
+
+    /// The same with further flags.
+    #[inline(always)]
+    pub(crate) fn wait_with(self, to_submit: u32, min_complete: u32, flags: u32) -> i32 {
+        self.enter(to_submit, min_complete, self.flags | flags)
+    }
+
+    #[inline(always)]
+    fn enter(self, to_submit: u32, min_complete: u32, flags: u32) -> i32 {
+        // SAFETY: without an argument the call touches no memory of ours but the rings. That what
+        // the entries name is valid, whoever pushed them has promised.
+        unsafe { enter(self.fd, to_submit, min_complete, flags, ptr::null(), 0) }
+    }
+
+    /// Submits and waits with an argument: a signal mask, or the structure of `EXT_ARG`.
     ///
     /// # Safety
     ///
     /// `argument` points to what `flags` says it is, `size` bytes of it, and so do the pointers in
     /// it.
-    pub(crate) unsafe fn enter_with(
+    pub(crate) unsafe fn wait_with_argument(
         self,
         to_submit: u32,
         min_complete: u32,

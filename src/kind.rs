@@ -53,12 +53,15 @@ impl Threads for OneThread {
     const ONE: bool = true;
 }
 
-/// The size of submission queue entries: [`Sqe64`], [`Sqe128`] or [`SqeMixed`].
-pub trait SqeSize: Sealed + Copy + Debug + 'static {
+/// How far the slots of a queue are apart.
+pub trait SlotSize: Sealed + Copy + Debug + 'static {
     /// The distance of two slots, as a power of two.
     #[doc(hidden)]
     const SHIFT: u32;
+}
 
+/// The size of submission queue entries: [`Sqe64`], [`Sqe128`] or [`SqeMixed`].
+pub trait SqeSize: SlotSize {
     /// Whether some entries take more slots than others.
     #[doc(hidden)]
     const MIXED: bool = false;
@@ -100,14 +103,16 @@ pub enum Sqe128 {}
 pub enum SqeMixed {}
 
 impl Sealed for Sqe64 {}
-impl SqeSize for Sqe64 {
+impl SlotSize for Sqe64 {
     const SHIFT: u32 = 6;
 }
+impl SqeSize for Sqe64 {}
 
 impl Sealed for Sqe128 {}
-impl SqeSize for Sqe128 {
+impl SlotSize for Sqe128 {
     const SHIFT: u32 = 7;
-
+}
+impl SqeSize for Sqe128 {
     #[inline]
     unsafe fn write(slot: *mut Sqe, sqe: Sqe) {
         // SAFETY: the caller's promise: the slot has 128 bytes. A command of the ordinary kind
@@ -120,8 +125,10 @@ impl HasLargeSqe for Sqe128 {
 }
 
 impl Sealed for SqeMixed {}
-impl SqeSize for SqeMixed {
+impl SlotSize for SqeMixed {
     const SHIFT: u32 = 6;
+}
+impl SqeSize for SqeMixed {
     const MIXED: bool = true;
 }
 impl HasLargeSqe for SqeMixed {
@@ -129,13 +136,9 @@ impl HasLargeSqe for SqeMixed {
 }
 
 /// The size of completions: [`Cqe16`], [`Cqe32`] or [`CqeMixed`].
-pub trait CqeSize: Sealed + Copy + Debug + 'static {
+pub trait CqeSize: SlotSize {
     /// What a completion holds beyond the 16 bytes.
     type Extra: Copy + Debug + PartialEq + Eq;
-
-    /// The distance of two slots, as a power of two.
-    #[doc(hidden)]
-    const SHIFT: u32;
 
     /// Whether there are as many completions as published slots.
     #[doc(hidden)]
@@ -201,9 +204,11 @@ unsafe fn read_extra(slot: *const sys::io_uring_cqe) -> [u64; 2] {
 }
 
 impl Sealed for Cqe16 {}
+impl SlotSize for Cqe16 {
+    const SHIFT: u32 = 4;
+}
 impl CqeSize for Cqe16 {
     type Extra = ();
-    const SHIFT: u32 = 4;
     const ONE_SLOT_EACH: bool = true;
 
     // The flags SKIP and 32 mean nothing here: another ring can send them with MSG_RING.
@@ -215,9 +220,11 @@ impl CqeSize for Cqe16 {
 }
 
 impl Sealed for Cqe32 {}
+impl SlotSize for Cqe32 {
+    const SHIFT: u32 = 5;
+}
 impl CqeSize for Cqe32 {
     type Extra = [u64; 2];
-    const SHIFT: u32 = 5;
     const ONE_SLOT_EACH: bool = true;
 
     #[inline]
@@ -229,10 +236,18 @@ impl CqeSize for Cqe32 {
     }
 }
 
+/// A kind of ring whose completions all have the same size: [`Cqe16`] or [`Cqe32`].
+pub trait OneSlotEach: CqeSize {}
+
+impl OneSlotEach for Cqe16 {}
+impl OneSlotEach for Cqe32 {}
+
 impl Sealed for CqeMixed {}
+impl SlotSize for CqeMixed {
+    const SHIFT: u32 = 4;
+}
 impl CqeSize for CqeMixed {
     type Extra = Option<[u64; 2]>;
-    const SHIFT: u32 = 4;
     const ONE_SLOT_EACH: bool = false;
 
     #[inline]
@@ -260,15 +275,4 @@ impl CqeSize for CqeMixed {
             }),
         )
     }
-}
-
-/// The address of the slot with this index.
-///
-/// # Safety
-///
-/// The index, times the distance of two slots, lies within the memory that `base` points to.
-#[inline]
-pub(crate) unsafe fn slot<T>(base: *mut T, index: u32, shift: u32) -> *mut T {
-    // SAFETY: the caller's promise. On a target of 32 bits no ring has the size for an overflow.
-    unsafe { base.cast::<u8>().add((index as usize) << shift).cast() }
 }

@@ -19,9 +19,11 @@ use crate::sys;
 
 mod handle;
 mod one_thread;
+mod run;
 mod word;
 
 pub use one_thread::IoUring;
+pub(crate) use run::Run;
 pub(crate) use word::Word;
 
 /// A ring that liburing has set up. Both queues hold it, and the last to go closes it.

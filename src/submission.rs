@@ -213,18 +213,39 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
         &mut self,
         operations: impl IntoIterator<Item = (O, u64)>,
     ) -> Result<(), QueueFull> {
+        let operations = operations.into_iter();
+        let most = operations.size_hint().1.unwrap_or(usize::MAX);
+        let in_one_run = !S::MIXED
+            && (most <= self.slots.left_in_run() || self.slots.begin_run(self.ring_head, most));
+        if !in_one_run {
+            // SAFETY: the caller's promise.
+            return unsafe { self.push_over_runs(operations) };
+        }
+        let entries = operations
+            .take(most)
+            .map(|(operation, user_data)| Sqe::with_user_data(&operation, user_data));
+        // SAFETY: the run has room for as many as `take` lets through, and the ring lives as long
+        // as this queue.
+        unsafe { self.slots.write_all(entries) };
+        Ok(())
+    }
+
+    /// Queues all operations of an iterator, or none, in as many runs as it takes.
+    ///
+    /// # Safety
+    ///
+    /// That of [`push`](Self::push), for each operation.
+    #[cold]
+    unsafe fn push_over_runs<O: Operation>(
+        &mut self,
+        operations: impl Iterator<Item = (O, u64)>,
+    ) -> Result<(), QueueFull> {
         let mut slots = self.slots;
-        let pushed = operations
-            .into_iter()
-            .try_for_each(|(operation, user_data)| {
-                slots.make_room(self.ring_head)?;
-                let mut sqe = Sqe::of(&operation);
-                sqe.set_user_data(user_data);
-                // SAFETY: the run is not over, and the ring lives as long as this queue.
-                unsafe { slots.write(sqe) };
-                Ok(())
-            });
-        pushed?;
+        for (operation, user_data) in operations {
+            slots.make_room(self.ring_head)?;
+            // SAFETY: the run is not over, and the ring lives as long as this queue.
+            unsafe { slots.write(Sqe::with_user_data(&operation, user_data)) };
+        }
         self.slots = slots;
         Ok(())
     }

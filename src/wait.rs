@@ -269,8 +269,7 @@ impl Waiting<'_> {
             // count, submitting is a call of its own.
             let submits_only = self.wait.return_on_signal && self.to_submit > 0;
             let result = if submits_only {
-                let flags = sys::IORING_ENTER_GETEVENTS | self.ring.wake_up();
-                self.gate.enter(self.to_submit, 0, flags)
+                self.gate.wait_with(self.to_submit, 0, self.ring.wake_up())
             } else {
                 self.enter(enough, end, least)
             };
@@ -319,7 +318,7 @@ impl Waiting<'_> {
     /// before a single one is enough.
     fn enter(&self, enough: u32, end: Option<Duration>, least: Option<Duration>) -> i32 {
         let ring = self.ring;
-        let mut flags = sys::IORING_ENTER_GETEVENTS | ring.wake_up();
+        let mut flags = ring.wake_up();
         // The kernel counts from the head that it finds.
         let taken = ring
             .cq_head()
@@ -339,7 +338,7 @@ impl Waiting<'_> {
             // keeps it valid.
             return unsafe {
                 self.gate
-                    .enter_with(self.to_submit, enough, flags, mask.cast(), size)
+                    .wait_with_argument(self.to_submit, enough, flags, mask.cast(), size)
             };
         }
         if !ring.features().contains(Features::EXT_ARG) {
@@ -360,7 +359,7 @@ impl Waiting<'_> {
         // SAFETY: with EXT_ARG the argument is this structure, and what it points to, the mask and
         // the time, lives until the call returns.
         unsafe {
-            self.gate.enter_with(
+            self.gate.wait_with_argument(
                 self.to_submit,
                 enough,
                 flags | sys::IORING_ENTER_EXT_ARG,
@@ -384,7 +383,7 @@ impl Waiting<'_> {
         flags: u32,
         mask: *const libc::sigset_t,
     ) -> i32 {
-        let result = self.gate.enter(self.to_submit, 0, flags);
+        let result = self.gate.wait_with(self.to_submit, 0, flags);
         let left = left.unwrap_or(Duration::MAX);
         if result < 0 || self.ring.ready() >= enough || left.is_zero() {
             return result;

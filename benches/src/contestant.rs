@@ -44,6 +44,7 @@ impl Contestant {
         lio_uring::HALVES,
         lio_uring::PLAIN,
         lio_uring::BATCH,
+        lio_uring::SETS,
     ];
 
     /// Those that differ in how their ring is made.

@@ -7,6 +7,7 @@ use crate::enter::Gate;
 #[cfg(doc)]
 use crate::features::Features;
 use crate::kind::{CqeSize, Threads};
+use crate::ring::Run;
 
 impl<T: Threads, C: CqeSize> CompletionQueue<T, C> {
     pub(crate) fn gate(&self) -> Gate {
@@ -21,12 +22,12 @@ impl<T: Threads, C: CqeSize> CompletionQueue<T, C> {
     /// Looks up anew where the queue lies. What is ready has kept its place in the counting.
     pub(crate) fn refresh_memory(&mut self) {
         let raw = self.ring.raw();
-        self.cqes = raw.cq.cqes;
-        self.mask = raw.cq.ring_mask;
+        let head = self.run.position();
+        self.run = Run::new(raw.cq.cqes.cast(), raw.cq.ring_mask);
+        self.run.begin(head, 0);
         self.ring_head = self.ring.cq_head();
         self.ring_tail = self.ring.cq_tail();
         self.sq_flags = self.ring.sq_flags();
-        self.tail = self.head;
     }
 
     /// Whether the kernel counts this half's waits as waits for I/O, as it does at first, in the

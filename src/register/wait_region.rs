@@ -253,13 +253,10 @@ impl WaitRegion {
         // SAFETY: with EXT_ARG_REG the argument is no pointer but a distance from the start of the
         // registered region, which is within it. The mask that the wait names is in this value.
         let result = unsafe {
-            gate.enter_with(
+            gate.wait_with_argument(
                 to_submit,
                 wanted,
-                ring.wake_up()
-                    | sys::IORING_ENTER_GETEVENTS
-                    | sys::IORING_ENTER_EXT_ARG
-                    | sys::IORING_ENTER_EXT_ARG_REG,
+                ring.wake_up() | sys::IORING_ENTER_EXT_ARG | sys::IORING_ENTER_EXT_ARG_REG,
                 ptr::without_provenance(offset),
                 PLACE,
             )

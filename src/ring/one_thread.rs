@@ -1,5 +1,10 @@
 //! The ring for one thread.
 
+#![expect(
+    clippy::inline_always,
+    reason = "the system call belongs into the caller's own loop: see `enter`"
+)]
+
 use std::io;
 use std::os::fd::BorrowedFd;
 
@@ -171,7 +176,7 @@ impl<S: SqeSize, C: CqeSize> IoUring<S, C> {
     /// # Errors
     ///
     /// [`SubmitError`]; the entries that were not taken are still queued.
-    #[inline]
+    #[inline(always)]
     pub fn submit(&mut self) -> Result<u32, SubmitError> {
         self.sq.submit()
     }
@@ -182,9 +187,41 @@ impl<S: SqeSize, C: CqeSize> IoUring<S, C> {
     /// # Errors
     ///
     /// [`SubmitError`]; the entries that were not taken are still queued.
-    #[inline]
+    #[inline(always)]
     pub fn submit_and_wait(&mut self, n: u32) -> Result<u32, SubmitError> {
         self.sq.submit_and_wait(n)
+    }
+
+    /// Hands all queued entries to the kernel, waits until `n` completions are ready, and iterates
+    /// over all that are, taking them: [`submit_and_wait`](Self::submit_and_wait) and
+    /// [`completions`](Self::completions) in one call.
+    ///
+    /// ```
+    /// # use lio_uring::{IoUring, operation::Nop};
+    /// # fn main() -> std::io::Result<()> {
+    /// let mut ring = IoUring::new(8)?;
+    /// // SAFETY: a NOP points to nothing.
+    /// unsafe { ring.submission().push_all((0..4).map(|n| (Nop, n))) }?;
+    /// let mut sum = 0;
+    /// for completion in ring.submit_and_take(4)? {
+    ///     sum += completion.user_data();
+    /// }
+    /// assert_eq!(sum, 6);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError`]; the entries that were not taken are still queued, and completions still to
+    /// be taken.
+    #[inline(always)]
+    pub fn submit_and_take(
+        &mut self,
+        n: u32,
+    ) -> Result<Completions<'_, OneThread, C>, SubmitError> {
+        self.sq.submit_and_wait(n)?;
+        Ok(self.cq.ready_completions())
     }
 
     /// Takes the next completion, waiting for it; see [`CompletionQueue::next`].

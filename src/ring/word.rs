@@ -30,6 +30,12 @@ impl Word {
         // SAFETY: as for `load`.
         unsafe { &*self.0 }.store(value, ordering);
     }
+
+    /// Adds to a word that nobody else writes, neither the kernel nor another thread.
+    #[inline]
+    pub(crate) fn add(self, value: u32, ordering: Ordering) {
+        self.store(self.load(Ordering::Relaxed).wrapping_add(value), ordering);
+    }
 }
 
 impl Ring {

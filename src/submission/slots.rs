@@ -1,13 +1,12 @@
 //! The slots of a submission queue, in the memory that it shares with the kernel.
 
-use std::marker::PhantomData;
 use std::sync::atomic::Ordering;
 
 use crate::entry::{LargeSqe, Sqe, SqeFlags};
 use crate::error::QueueFull;
 use crate::kind::{HasLargeSqe, SqeSize};
 use crate::operation::Nop;
-use crate::ring::Word;
+use crate::ring::{Run, Word};
 
 /// The array of slots that entries are written to.
 ///
@@ -19,33 +18,21 @@ use crate::ring::Word;
 /// array's end, or where the head was when the run was begun.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slots<S: SqeSize> {
-    /// The next slot to write, which the tail stands for.
-    next: *mut Sqe,
-    /// Behind the last slot of the run.
-    end: *mut Sqe,
-    base: *mut Sqe,
-    mask: u32,
-    /// The tail at the array's beginning.
-    lap: u32,
+    /// The slots to write, from the tail on.
+    run: Run<S>,
     /// The first slot that the kernel has not read, as far as we have looked.
     head: u32,
     /// On a ring of mixed entries, where the chain begins whose last link is the last entry, if it
     /// is one.
     chain: Option<u32>,
-    _size: PhantomData<fn() -> S>,
 }
 
 impl<S: SqeSize> Slots<S> {
     pub(super) fn new(base: *mut Sqe, mask: u32, head: u32, tail: u32) -> Self {
         let mut slots = Self {
-            next: base,
-            end: base,
-            base,
-            mask,
-            lap: 0,
+            run: Run::new(base.cast(), mask),
             head,
             chain: None,
-            _size: PhantomData,
         };
         slots.set_tail(tail);
         slots
@@ -54,13 +41,13 @@ impl<S: SqeSize> Slots<S> {
     /// Goes on in another array, whose entries have kept their places in the counting.
     pub(super) fn relocate(&mut self, base: *mut Sqe, mask: u32, head: u32) {
         let tail = self.tail();
-        (self.base, self.mask, self.head) = (base, mask, head);
+        (self.run, self.head) = (Run::new(base.cast(), mask), head);
         self.set_tail(tail);
     }
 
     #[inline]
     pub(super) fn capacity(&self) -> u32 {
-        self.mask.wrapping_add(1)
+        self.run.capacity()
     }
 
     /// The first slot that the kernel has not read, as far as we have looked.
@@ -74,51 +61,56 @@ impl<S: SqeSize> Slots<S> {
         self.head = head;
     }
 
+    /// Notes that the kernel has read this many entries more.
+    #[inline]
+    pub(super) fn add_to_head(&mut self, taken: u32) {
+        self.head = self.head.wrapping_add(taken);
+    }
+
     /// The next slot to write, counted.
     #[inline]
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the array has 65536 slots at the most"
-    )]
     pub(super) fn tail(&self) -> u32 {
-        let written = self.next.addr().wrapping_sub(self.base.addr()) >> S::SHIFT;
-        self.lap.wrapping_add(written as u32)
+        self.run.position()
     }
 
     /// Begins a run at this slot.
     pub(super) fn set_tail(&mut self, tail: u32) {
-        let index = tail & self.mask;
-        self.lap = tail.wrapping_sub(index);
-        self.next = self.at(index);
-        self.end = self.at(index + self.free().min(self.capacity() - index));
+        let occupied = tail.wrapping_sub(self.head);
+        self.run.begin(tail, self.capacity().wrapping_sub(occupied));
     }
 
     /// Sees to it that the run is not over.
     #[inline]
     pub(super) fn make_room(&mut self, ring_head: Word) -> Result<(), QueueFull> {
-        if self.is_run_over() {
+        if self.run.is_over() {
             *self = self.next_run(ring_head)?;
         }
         Ok(())
     }
 
-    /// The same slots with the next run begun, if there is one.
+    /// Begins a run at the tail, and returns whether it has room for `most` entries.
     #[cold]
-    fn next_run(mut self, ring_head: Word) -> Result<Self, QueueFull> {
+    pub(super) fn begin_run(&mut self, ring_head: Word, most: usize) -> bool {
         // Acquire: the slots are written again only after the kernel's thread has read them.
         self.head = ring_head.load(Ordering::Acquire);
         self.set_tail(self.tail());
-        if self.is_run_over() {
-            Err(QueueFull)
-        } else {
+        most <= self.left_in_run()
+    }
+
+    /// The same slots with the next run begun, if there is one.
+    #[cold]
+    fn next_run(mut self, ring_head: Word) -> Result<Self, QueueFull> {
+        if self.begin_run(ring_head, 1) {
             Ok(self)
+        } else {
+            Err(QueueFull)
         }
     }
 
-    /// Whether nothing more fits into the run.
+    /// How many slots the run has left.
     #[inline]
-    fn is_run_over(&self) -> bool {
-        self.next == self.end
+    pub(super) fn left_in_run(&self) -> usize {
+        self.run.left() as usize
     }
 
     /// How many entries the kernel has not read, as far as we have looked.
@@ -132,11 +124,6 @@ impl<S: SqeSize> Slots<S> {
         self.capacity().wrapping_sub(self.occupied())
     }
 
-    /// The place of a slot, or the end of the array.
-    fn at(&self, index: u32) -> *mut Sqe {
-        self.base.wrapping_byte_add((index as usize) << S::SHIFT)
-    }
-
     /// Writes an entry into the next slot.
     ///
     /// # Safety
@@ -147,8 +134,25 @@ impl<S: SqeSize> Slots<S> {
         self.follow_chain(sqe.flags());
         // SAFETY: the slot lies in the run, so it is free: neither the kernel nor anyone else reads
         // or writes it. It has the size that `S` says.
-        unsafe { S::write(self.next, sqe) };
-        self.next = self.next.wrapping_byte_add(1 << S::SHIFT);
+        unsafe { S::write(self.run.next(), sqe) };
+        self.run.advance(1);
+    }
+
+    /// Writes entries into the next slots, or, if the iterator panics, none.
+    ///
+    /// # Safety
+    ///
+    /// The run has room for all of them, the ring that the slots belong to lives, and its entries
+    /// have one size.
+    #[inline]
+    pub(super) unsafe fn write_all(&mut self, entries: impl Iterator<Item = Sqe>) {
+        let mut next: *mut Sqe = self.run.next();
+        entries.for_each(|sqe| {
+            // SAFETY: as for `write`.
+            unsafe { S::write(next, sqe) };
+            next = next.wrapping_byte_add(1 << S::SHIFT);
+        });
+        self.run.go_to(next);
     }
 
     /// Notes where the chain begins that the next entry is a link of.
@@ -172,8 +176,8 @@ impl<S: SqeSize> Slots<S> {
         S: HasLargeSqe,
     {
         // An entry of two slots must not wrap around: one slot before it is filled.
-        let index = self.tail() & self.mask;
-        let wraps = index + S::LARGE_SLOTS > self.capacity();
+        let mask = self.capacity() - 1;
+        let wraps = S::LARGE_SLOTS > 1 && self.tail() & mask == mask;
         if self.free() < S::LARGE_SLOTS + u32::from(wraps) {
             return false;
         }
@@ -184,7 +188,7 @@ impl<S: SqeSize> Slots<S> {
         self.follow_chain(sqe.entry.flags());
         let tail = self.tail();
         // SAFETY: the slot and, where an entry takes two, the one behind it are free and adjoin.
-        unsafe { self.at(tail & self.mask).cast::<LargeSqe>().write(sqe) };
+        unsafe { self.run.at::<LargeSqe>(tail).write(sqe) };
         self.set_tail(tail.wrapping_add(S::LARGE_SLOTS));
         true
     }
@@ -205,13 +209,17 @@ impl<S: SqeSize> Slots<S> {
             let links = tail.wrapping_sub(start);
             links.min(tail.wrapping_sub(unseen))
         });
-        let last = tail & self.mask;
         // A chain is shorter than the queue and ends at its last slot, so it begins after the first.
-        let first = self.at(last - chain);
+        let start = tail.wrapping_sub(chain);
+        let first = self.run.at(start);
         // SAFETY: the slots of the chain and the one behind it are in the array; where an entry can
         // wrap, slots have the size of `Sqe`. The kernel has not been shown these, and nobody else
         // writes slots.
-        unsafe { self.at(last - chain + 1).copy_from(first, chain as usize) };
+        unsafe {
+            self.run
+                .at::<Sqe>(start.wrapping_add(1))
+                .copy_from(first, chain as usize);
+        };
         let mut filler = Sqe::of(&Nop);
         filler.insert_flags(SqeFlags::CQE_SKIP_SUCCESS);
         // SAFETY: what was in this slot has moved up.
@@ -227,9 +235,9 @@ impl<S: SqeSize> Slots<S> {
         let left = self.tail() - taken;
         // SAFETY: both stretches are in the array.
         unsafe {
-            self.base
-                .cast::<u8>()
-                .copy_from(self.at(taken).cast(), (left as usize) << S::SHIFT);
+            self.run
+                .at::<u8>(0)
+                .copy_from(self.run.at(taken), (left as usize) << S::SHIFT);
         };
         self.set_tail(left);
     }

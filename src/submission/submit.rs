@@ -39,7 +39,7 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
             return Ok(0);
         }
         self.publish();
-        let result = self.gate.enter(queued, 0, 0);
+        let result = self.gate.submit(queued, 0);
         self.slots.set_head(self.ring_head.load(Ordering::Relaxed));
         if result < 0 {
             self.submit_again(result)
@@ -68,19 +68,17 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
     #[doc(alias = "io_uring_submit_and_get_events")]
     pub fn submit_and_wait(&mut self, n: u32) -> Result<u32, SubmitError> {
         if self.special {
-            return self
-                .submit_and_wait_with(&Wait::for_completions(n))
-                .map(|done| done.submitted);
+            return self.submit_specially_and_wait(n);
         }
         let tail = self.slots.tail();
         let queued = tail.wrapping_sub(self.slots.head());
         // Completions count from here on, whoever takes them.
         let start = self.cq_head.load(Ordering::Relaxed);
         self.ring_tail.store(tail, Ordering::Release);
-        let result = self.gate.enter(queued, n, sys::IORING_ENTER_GETEVENTS);
+        let result = self.gate.wait(queued, n);
         let came = self.cq_tail.load(Ordering::Acquire).wrapping_sub(start);
         if result.cast_unsigned() == queued && came >= n {
-            self.slots.set_head(tail);
+            self.slots.add_to_head(queued);
             Ok(queued)
         } else {
             self.wait_again(result, start, n)
@@ -151,7 +149,7 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
         while self.space_left() == 0 {
             // What was pushed and never shown to the thread would keep the queue full for ever.
             shown += self.submit()?;
-            let result = self.gate.enter(0, 0, sys::IORING_ENTER_SQ_WAIT);
+            let result = self.gate.submit(0, sys::IORING_ENTER_SQ_WAIT);
             if result < 0 && result != -libc::EINTR {
                 return Err(SubmitError::new(-result, self.unsubmitted()));
             }
@@ -170,7 +168,7 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
     #[cold]
     fn submit_again(&mut self, mut result: i32) -> Result<u32, SubmitError> {
         while result == -libc::EINTR {
-            result = self.gate.enter(self.slots.occupied(), 0, 0);
+            result = self.gate.submit(self.slots.occupied(), 0);
             self.slots.set_head(self.ring_head.load(Ordering::Relaxed));
         }
         u32::try_from(result).map_err(|_| SubmitError::new(-result, self.unsubmitted()))
@@ -197,12 +195,19 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
         let shown = self.show_to_thread();
         let wake_up = self.ring.wake_up();
         if wake_up != 0 {
-            let result = self.gate.enter(shown, 0, wake_up);
+            let result = self.gate.submit(shown, wake_up);
             if result < 0 && result != -libc::EINTR {
                 return Err(SubmitError::new(-result, self.unsubmitted()));
             }
         }
         Ok(shown)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn submit_specially_and_wait(&mut self, n: u32) -> Result<u32, SubmitError> {
+        self.submit_and_wait_with(&Wait::for_completions(n))
+            .map(|done| done.submitted)
     }
 
     /// Counts what the kernel's thread is newly shown, and orders the tail's store before the look
@@ -221,9 +226,9 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
         if queued == 0 {
             return Ok(0);
         }
-        let mut result = self.gate.enter(queued, 0, 0);
+        let mut result = self.gate.submit(queued, 0);
         while result == -libc::EINTR {
-            result = self.gate.enter(queued, 0, 0);
+            result = self.gate.submit(queued, 0);
         }
         // The head and the tail that the kernel ignores stay 0, as it asks.
         let taken = match u32::try_from(result) {

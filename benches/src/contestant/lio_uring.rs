@@ -25,6 +25,11 @@ pub(super) const BATCH: Contestant = Contestant {
     open: |entries| Box::new(Batch(IoUring::new(entries).expect("a ring"))),
 };
 
+pub(super) const SETS: Contestant = Contestant {
+    name: "lio-uring, one thread, sets",
+    open: |entries| Box::new(Sets(IoUring::new(entries).expect("a ring"))),
+};
+
 struct Halves {
     cq: CompletionQueue,
     sq: SubmissionQueue,
@@ -34,16 +39,18 @@ struct Plain(IoUring);
 
 struct Batch(IoUring);
 
+struct Sets(IoUring);
+
 #[inline]
-fn read(blocks: &Blocks) -> impl Fn(u32) -> Read {
-    let fd = blocks.fd();
+fn read(blocks: &Blocks) -> impl Fn(u32) -> Read + Copy {
+    let (fd, buffers) = (blocks.fd(), blocks.buffers());
     move |n| {
-        let (buffer, offset) = blocks.at(n);
+        let offset = n * BLOCK;
         Read {
             fd,
-            ptr: buffer.cast(),
+            ptr: buffers.wrapping_add(offset as usize).cast(),
             len: BLOCK,
-            offset,
+            offset: offset.into(),
         }
     }
 }
@@ -93,6 +100,25 @@ fn batches<O: Operation>(
     }
 }
 
+#[inline]
+fn sets<O: Operation>(
+    ring: &mut IoUring,
+    batch: u32,
+    rounds: u32,
+    operation: impl Fn(u32) -> O + Copy,
+) {
+    for _ in 0..rounds {
+        let operations = (0..batch).map(move |n| (operation(n), n.into()));
+        // SAFETY: there is a buffer for each operation of a batch.
+        unsafe { ring.submission().push_all(operations) }.expect("room");
+        let completions = ring.submit_and_take(batch).expect("a submission");
+        assert!(completions.len() == batch as usize, "completions are missing");
+        completions.for_each(|completion| {
+            assert!(completion.raw_result() >= 0, "an operation failed");
+        });
+    }
+}
+
 impl Ring for Halves {
     fn nops(&mut self, batch: u32, rounds: u32) {
         plain(&mut self.cq, &mut self.sq, batch, rounds, |_| Nop);
@@ -122,5 +148,15 @@ impl Ring for Batch {
 
     fn reads(&mut self, batch: u32, rounds: u32, blocks: &Blocks) {
         batches(&mut self.0, batch, rounds, read(blocks));
+    }
+}
+
+impl Ring for Sets {
+    fn nops(&mut self, batch: u32, rounds: u32) {
+        sets(&mut self.0, batch, rounds, |_| Nop);
+    }
+
+    fn reads(&mut self, batch: u32, rounds: u32, blocks: &Blocks) {
+        sets(&mut self.0, batch, rounds, read(blocks));
     }
 }
