@@ -173,8 +173,6 @@ pub struct CompletionQueue<T: Threads = AnyThread, C: CqeSize = Cqe16> {
     /// The completions to take, from the head on. The head is ahead of the ring's own while an
     /// iterator is at work, and cannot reach on then.
     run: Run<C>,
-    /// Where an iterator ends.
-    tail: u32,
     ring_head: Word,
     ring_tail: Word,
     sq_flags: Word,
@@ -206,7 +204,6 @@ impl<T: Threads, C: CqeSize> CompletionQueue<T, C> {
         run.begin(head, 0);
         Self {
             run,
-            tail: head,
             ring_head: ring.cq_head(),
             ring_tail: ring.cq_tail(),
             sq_flags: ring.sq_flags(),
@@ -296,23 +293,29 @@ impl<T: Threads, C: CqeSize> CompletionQueue<T, C> {
     /// empty, and the next call that can tell says why.
     #[inline(always)]
     pub fn completions(&mut self) -> Completions<'_, T, C> {
-        if self.ready() == 0 && self.must_fetch() {
+        let mut ready = self.ready();
+        if ready == 0 && self.must_fetch() {
             self.publish_head();
             self.gate.wait(0, 0);
+            ready = self.ready();
         }
-        self.ready_completions()
+        self.take_all(ready)
     }
 
-    /// The same, without fetching.
+    /// Iterates over the `ready` completions that there are at the least.
     #[inline]
-    pub(crate) fn ready_completions(&mut self) -> Completions<'_, T, C> {
-        self.tail = self.ring_tail.load(Ordering::Acquire);
-        let ready = self.tail.wrapping_sub(self.run.position());
+    pub(crate) fn take_all(&mut self, ready: u32) -> Completions<'_, T, C> {
+        let mut behind = 0;
         if !self.run.reach(ready) {
-            self.run = self.run_from_head();
+            self.begin_run(ready);
+            behind = ready - self.run.left();
         }
         self.run.keep_from_reaching();
-        Completions { queue: self }
+        Completions {
+            run: self.run,
+            behind,
+            queue: self,
+        }
     }
 
     /// How many completions are in the queue.
@@ -442,29 +445,15 @@ impl<T: Threads, C: CqeSize> CompletionQueue<T, C> {
     #[cold]
     fn look_anew(&mut self) -> bool {
         self.publish_head();
-        self.tail = self.ring_tail.load(Ordering::Acquire);
-        self.run = self.run_from_head();
+        self.begin_run(self.ready());
         !self.run.is_over()
     }
 
-    /// The run from the head to where an iterator ends, or the array does.
+    /// Begins a run at the head, of `ready` slots or up to the array's end.
     #[cold]
-    fn run_from_head(&self) -> Run<C> {
-        let mut run = self.run;
-        let head = run.position();
-        run.begin(head, self.tail.wrapping_sub(head));
-        run
-    }
-
-    /// Has an iterator go on behind the array's end, and says whether there is anything for it.
-    #[inline]
-    fn go_on(&mut self) -> bool {
-        let more = self.run.position() != self.tail;
-        if more {
-            self.run = self.run_from_head();
-            self.run.keep_from_reaching();
-        }
-        more
+    #[inline(never)]
+    fn begin_run(&mut self, ready: u32) {
+        self.run.begin(self.run.position(), ready);
     }
 
     /// Gives the room of all that was taken back to the kernel.
@@ -516,7 +505,26 @@ fn interrupted_or(result: i32) -> io::Result<()> {
 #[derive(Debug)]
 #[must_use = "an iterator takes completions only as it is advanced"]
 pub struct Completions<'q, T: Threads = AnyThread, C: CqeSize = Cqe16> {
+    /// What is taken next. The queue's own run is kept in step, in case this is forgotten.
+    run: Run<C>,
+    /// How many slots go on at the array's beginning when the run is over.
+    behind: u32,
     queue: &'q mut CompletionQueue<T, C>,
+}
+
+impl<T: Threads, C: CqeSize> Completions<'_, T, C> {
+    /// Goes on at the array's beginning, if there is anything.
+    #[inline]
+    fn go_on(&mut self) -> bool {
+        let more = self.behind > 0;
+        if more {
+            self.queue.begin_run(self.behind);
+            self.queue.run.keep_from_reaching();
+            self.run = self.queue.run;
+            self.behind = 0;
+        }
+        more
+    }
 }
 
 impl<T: Threads, C: CqeSize> Iterator for Completions<'_, T, C> {
@@ -524,14 +532,14 @@ impl<T: Threads, C: CqeSize> Iterator for Completions<'_, T, C> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let queue = &mut *self.queue;
         loop {
-            if queue.run.is_over() && !queue.go_on() {
+            if self.run.is_over() && !self.go_on() {
                 return None;
             }
             // SAFETY: the run is not over.
-            let (slots, completion) = unsafe { front(&queue.run) };
-            queue.run.advance(slots);
+            let (slots, completion) = unsafe { front(&self.run) };
+            self.run.advance(slots);
+            self.queue.run.go_to(self.run);
             if completion.is_some() {
                 return completion;
             }
@@ -539,8 +547,8 @@ impl<T: Threads, C: CqeSize> Iterator for Completions<'_, T, C> {
     }
 
     #[inline]
-    fn fold<B, F: FnMut(B, Self::Item) -> B>(self, first: B, mut f: F) -> B {
-        /// Keeps the place in a register, and puts it into the queue however the loop ends.
+    fn fold<B, F: FnMut(B, Self::Item) -> B>(mut self, first: B, mut f: F) -> B {
+        /// Puts the place into the queue once, however the loop ends.
         struct Place<'q, C: CqeSize> {
             run: Run<C>,
             queue: &'q mut Run<C>,
@@ -548,14 +556,14 @@ impl<T: Threads, C: CqeSize> Iterator for Completions<'_, T, C> {
         impl<C: CqeSize> Drop for Place<'_, C> {
             #[inline]
             fn drop(&mut self) {
-                *self.queue = self.run;
+                self.queue.go_to(self.run);
             }
         }
 
         let mut result = first;
         loop {
             let mut place = Place {
-                run: self.queue.run,
+                run: self.run,
                 queue: &mut self.queue.run,
             };
             while !place.run.is_over() {
@@ -566,8 +574,9 @@ impl<T: Threads, C: CqeSize> Iterator for Completions<'_, T, C> {
                     result = f(result, completion);
                 }
             }
+            self.run = place.run;
             drop(place);
-            if !self.queue.go_on() {
+            if !self.go_on() {
                 return result;
             }
         }
@@ -575,7 +584,7 @@ impl<T: Threads, C: CqeSize> Iterator for Completions<'_, T, C> {
 
     #[inline]
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let most = self.queue.tail.wrapping_sub(self.queue.run.position()) as usize;
+        let most = (self.run.left() + self.behind) as usize;
         (if C::ONE_SLOT_EACH { most } else { 0 }, Some(most))
     }
 }

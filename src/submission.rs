@@ -216,7 +216,9 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
         let operations = operations.into_iter();
         let most = operations.size_hint().1.unwrap_or(usize::MAX);
         let in_one_run = !S::MIXED
-            && (most <= self.slots.left_in_run() || self.slots.begin_run(self.ring_head, most));
+            && u32::try_from(most).is_ok_and(|most| {
+                most <= self.slots.left_in_run() || self.slots.begin_run(self.ring_head, most)
+            });
         if !in_one_run {
             // SAFETY: the caller's promise.
             return unsafe { self.push_over_runs(operations) };
@@ -359,7 +361,7 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
     /// [`QueueFull`] if there is less room.
     #[inline]
     pub fn reserve(&mut self, n: u32) -> Result<Batch<'_, T, S>, QueueFull> {
-        if self.slots.free() < n {
+        if self.slots.left_in_run() < n {
             self.look_for_room(n)?;
         }
         Ok(self.batch())

@@ -221,7 +221,8 @@ impl<S: SqeSize, C: CqeSize> IoUring<S, C> {
         n: u32,
     ) -> Result<Completions<'_, OneThread, C>, SubmitError> {
         self.sq.submit_and_wait(n)?;
-        Ok(self.cq.ready_completions())
+        let ready = self.cq.ready();
+        Ok(self.cq.take_all(ready))
     }
 
     /// Takes the next completion, waiting for it; see [`CompletionQueue::next`].

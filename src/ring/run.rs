@@ -134,10 +134,10 @@ impl<K: SlotSize> Run<K> {
         self.next = self.next.wrapping_byte_add((slots as usize) << K::SHIFT);
     }
 
-    /// Goes on to a slot of the run, or its end.
+    /// Goes on to where a copy of the run is.
     #[inline]
-    pub(crate) fn go_to<T>(&mut self, slot: *mut T) {
-        self.next = slot.cast();
+    pub(crate) fn go_to(&mut self, copy: Self) {
+        self.next = copy.next;
     }
 
     /// The slot of a position.

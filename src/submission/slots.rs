@@ -82,35 +82,25 @@ impl<S: SqeSize> Slots<S> {
     /// Sees to it that the run is not over.
     #[inline]
     pub(super) fn make_room(&mut self, ring_head: Word) -> Result<(), QueueFull> {
-        if self.run.is_over() {
-            *self = self.next_run(ring_head)?;
+        if self.run.is_over() && !self.begin_run(ring_head, 1) {
+            return Err(QueueFull);
         }
         Ok(())
     }
 
     /// Begins a run at the tail, and returns whether it has room for `most` entries.
     #[cold]
-    pub(super) fn begin_run(&mut self, ring_head: Word, most: usize) -> bool {
+    pub(super) fn begin_run(&mut self, ring_head: Word, most: u32) -> bool {
         // Acquire: the slots are written again only after the kernel's thread has read them.
         self.head = ring_head.load(Ordering::Acquire);
         self.set_tail(self.tail());
         most <= self.left_in_run()
     }
 
-    /// The same slots with the next run begun, if there is one.
-    #[cold]
-    fn next_run(mut self, ring_head: Word) -> Result<Self, QueueFull> {
-        if self.begin_run(ring_head, 1) {
-            Ok(self)
-        } else {
-            Err(QueueFull)
-        }
-    }
-
     /// How many slots the run has left.
     #[inline]
-    pub(super) fn left_in_run(&self) -> usize {
-        self.run.left() as usize
+    pub(super) fn left_in_run(&self) -> u32 {
+        self.run.left()
     }
 
     /// How many entries the kernel has not read, as far as we have looked.
@@ -146,13 +136,13 @@ impl<S: SqeSize> Slots<S> {
     /// have one size.
     #[inline]
     pub(super) unsafe fn write_all(&mut self, entries: impl Iterator<Item = Sqe>) {
-        let mut next: *mut Sqe = self.run.next();
+        let mut run = self.run;
         entries.for_each(|sqe| {
             // SAFETY: as for `write`.
-            unsafe { S::write(next, sqe) };
-            next = next.wrapping_byte_add(1 << S::SHIFT);
+            unsafe { S::write(run.next(), sqe) };
+            run.advance(1);
         });
-        self.run.go_to(next);
+        self.run.go_to(run);
     }
 
     /// Notes where the chain begins that the next entry is a link of.

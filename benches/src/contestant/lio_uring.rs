@@ -91,12 +91,14 @@ fn batches<O: Operation>(
             unsafe { pushed.push(&operation(n), n.into()) }.expect("room");
         }
         pushed.submit_and_wait(batch).expect("a submission");
-        let mut taken = 0;
-        for completion in cq.completions() {
+        let completions = cq.completions();
+        assert!(
+            completions.len() == batch as usize,
+            "completions are missing"
+        );
+        for completion in completions {
             assert!(completion.raw_result() >= 0, "an operation failed");
-            taken += 1;
         }
-        assert!(taken == batch, "completions are missing");
     }
 }
 
@@ -112,7 +114,10 @@ fn sets<O: Operation>(
         // SAFETY: there is a buffer for each operation of a batch.
         unsafe { ring.submission().push_all(operations) }.expect("room");
         let completions = ring.submit_and_take(batch).expect("a submission");
-        assert!(completions.len() == batch as usize, "completions are missing");
+        assert!(
+            completions.len() == batch as usize,
+            "completions are missing"
+        );
         completions.for_each(|completion| {
             assert!(completion.raw_result() >= 0, "an operation failed");
         });
