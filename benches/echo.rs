@@ -26,26 +26,10 @@ const ENOUGH: Duration = Duration::from_secs(1);
 /// How long messages go back and forth before it counts.
 const WARM_UP: Duration = Duration::from_millis(100);
 const FIGURES: [Figure; 4] = [
-    Figure {
-        name: "messages per second",
-        decimals: 0,
-        ratios: true,
-    },
-    Figure {
-        name: "µs of the server's processor per message",
-        decimals: 2,
-        ratios: true,
-    },
-    Figure {
-        name: "p50, µs",
-        decimals: 1,
-        ratios: false,
-    },
-    Figure {
-        name: "p99, µs",
-        decimals: 1,
-        ratios: false,
-    },
+    Figure::new("messages per second", 0),
+    Figure::new("µs of the server's processor per message", 2),
+    Figure::new("p50, µs", 1).alone(),
+    Figure::new("p99, µs", 1).alone(),
 ];
 /// Whom the others are compared with.
 const OTHERS: [&str; 2] = ["tokio", "io-uring, one thread"];
@@ -98,7 +82,7 @@ fn main() {
         let title = format!("{connections} connections");
         println!(
             "{}\n",
-            comparison(&title, &names, &OTHERS, &FIGURES, &rounds)
+            comparison(&title, &names, &OTHERS, &options.shown(FIGURES), &rounds)
         );
     }
 }

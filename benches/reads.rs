@@ -25,16 +25,8 @@ use lio_uring_benches::table::{Figure, comparison};
 const READS: u32 = 8192;
 const ENOUGH: Duration = Duration::from_millis(500);
 const FIGURES: [Figure; 2] = [
-    Figure {
-        name: "reads per second",
-        decimals: 0,
-        ratios: true,
-    },
-    Figure {
-        name: "µs of a processor per read",
-        decimals: 2,
-        ratios: true,
-    },
+    Figure::new("reads per second", 0),
+    Figure::new("µs of a processor per read", 2),
 ];
 const FIO: [(&str, bool); 2] = [("fio", false), ("fio, registered", true)];
 
@@ -96,7 +88,14 @@ fn compare(
         let (_, registered) = with_fio[contestant - readers.len()];
         fio::read(file, direct, *registered, time).expect("fio should read")
     });
-    comparison(title, &names, &["C", "io-uring"], &FIGURES, &rounds).to_string()
+    comparison(
+        title,
+        &names,
+        &["C", "io-uring"],
+        &options.shown(FIGURES),
+        &rounds,
+    )
+    .to_string()
 }
 
 /// Reads per second, and processor time per read in microseconds.

@@ -14,7 +14,7 @@ use clap::Parser;
 use lio_uring_benches::contestant::{Contestant, ENTRIES};
 use lio_uring_benches::options::Options;
 use lio_uring_benches::rounds::Rounds;
-use lio_uring_benches::table::{Figure, comparison};
+use lio_uring_benches::table::{self, Figure, comparison};
 use lio_uring_benches::work::{Blocks, Operation, Work};
 
 /// Operation and batch of each table.
@@ -28,11 +28,7 @@ const TABLES: [(Operation, u32); 5] = [
 /// How many operations are done between two looks at the clock.
 const OPERATIONS: u32 = 4096;
 const ENOUGH: Duration = Duration::from_millis(100);
-const FIGURES: [Figure; 1] = [Figure {
-    name: "ns per operation",
-    decimals: 1,
-    ratios: true,
-}];
+const FIGURES: [Figure; 1] = [Figure::new("ns per operation", 1)];
 
 /// Times operations.
 #[derive(Parser)]
@@ -52,6 +48,8 @@ fn main() {
         .map(|contestant| contestant.name)
         .collect();
     let time = options.time(ENOUGH);
+    let mut all = Vec::new();
+    let mut header = vec!["ratio to C".to_owned()];
     for (operation, batch) in TABLES {
         let blocks = Blocks::new(batch);
         let work = Work {
@@ -63,9 +61,27 @@ fn main() {
             [nanoseconds(contestants[index], work, &blocks, time)]
         });
         let title = format!("{operation:?} {batch}");
-        let table = comparison(&title, &names, &["C", "io-uring"], &FIGURES, &rounds);
+        let table = comparison(
+            &title,
+            &names,
+            &["C", "io-uring"],
+            &options.shown(FIGURES),
+            &rounds,
+        );
         println!("{table}\n");
+        header.push(title);
+        all.push(rounds);
     }
+    let Some(c) = names.iter().position(|&name| name == "C") else {
+        return;
+    };
+    let mut ratios = table::table(&header);
+    for (contestant, name) in names.iter().enumerate() {
+        let mut row = vec![(*name).to_owned()];
+        row.extend((all.iter()).map(|rounds| format!("{:.2}", rounds.ratio(contestant, c, 0))));
+        ratios.add_row(row);
+    }
+    println!("{ratios}");
 }
 
 /// How long an operation takes on a new ring, of as many as fit into the time.

@@ -26,16 +26,8 @@ const ENOUGH: Duration = Duration::from_millis(300);
 /// The kernel frees closed rings a little later, which must not count against the next contestant.
 const PAUSE: Duration = Duration::from_millis(50);
 const FIGURES: [Figure; 2] = [
-    Figure {
-        name: "rings per second",
-        decimals: 0,
-        ratios: true,
-    },
-    Figure {
-        name: "KiB per ring",
-        decimals: 0,
-        ratios: false,
-    },
+    Figure::new("rings per second", 0),
+    Figure::new("KiB per ring", 0).alone(),
 ];
 
 /// Makes rings and closes them.
@@ -65,7 +57,13 @@ fn main() {
             ]
         });
         let title = format!("{entries} entries");
-        let table = comparison(&title, &names, &["C", "io-uring"], &FIGURES, &rounds);
+        let table = comparison(
+            &title,
+            &names,
+            &["C", "io-uring"],
+            &options.shown(FIGURES),
+            &rounds,
+        );
         println!("{table}\n");
     }
 }

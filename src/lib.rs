@@ -44,6 +44,8 @@
 //! Both have the same methods. How a ring is made in detail, [`IoUringParams`] says; whether there
 //! can be one at all, [`availability`].
 //!
+//! Which ring and which calls fit which load, with figures: [`performance`].
+//!
 //! # What is unsafe, and why
 //!
 //! [`push`](SubmissionQueue::push), and what hands memory to the kernel for longer than a call:
@@ -83,6 +85,8 @@
 #[cfg(target_os = "linux")]
 mod availability;
 #[cfg(target_os = "linux")]
+mod buffer_pool;
+#[cfg(target_os = "linux")]
 mod completion;
 #[cfg(target_os = "linux")]
 mod disabled;
@@ -102,6 +106,9 @@ pub mod kind;
 pub mod operation;
 #[cfg(target_os = "linux")]
 mod params;
+#[cfg(target_os = "linux")]
+#[doc = include_str!("performance.md")]
+pub mod performance {}
 #[cfg(target_os = "linux")]
 mod probe;
 #[cfg(target_os = "linux")]
@@ -124,6 +131,7 @@ mod wait;
 #[cfg(target_os = "linux")]
 pub use crate::{
     availability::{Availability, availability},
+    buffer_pool::{BufferPool, PoolBuffer},
     completion::{Completion, CompletionFlags, CompletionQueue, Completions},
     disabled::Disabled,
     entry::{AcceptFlags, FileSlot, LargeSqe, RecvSendFlags, Sqe, SqeFlags},

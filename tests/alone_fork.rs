@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::FileExt;
 
 use lio_uring::operation::{Cancel, CancelFlags, Read};
-use lio_uring::{sys, with_capacity};
+use lio_uring::{BufferPool, sys, with_capacity};
 
 #[path = "support/liburing_ring.rs"]
 mod liburing_ring;
@@ -136,4 +136,18 @@ fn ring_of_the_parent_goes_on_whatever_its_children_do() {
     assert_eq!((done.user_data(), done.raw_result()), (1, 1));
     assert_eq!(bytes, *b"\0x");
     writer.write_all(b"the pipe is open").unwrap();
+}
+
+#[test]
+fn pool_buffer_in_a_child_is_a_copy() {
+    let pool = BufferPool::new(1, 4096).unwrap();
+    let mut buffer = pool.take().unwrap();
+    buffer.fill(1);
+    let child = in_fork(|| {
+        let was = buffer.iter().all(|&byte| byte == 1);
+        buffer.fill(2);
+        was && buffer.iter().all(|&byte| byte == 2)
+    });
+    child.succeeds();
+    assert!(buffer.iter().all(|&byte| byte == 1), "the child wrote here");
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::table::Figure;
+
 /// The options.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
@@ -14,6 +16,9 @@ pub struct Options {
     /// Only contestants whose name contains this.
     #[arg(long)]
     only: Option<String>,
+    /// Leaves the minimum and the maximum out.
+    #[arg(long)]
+    medians: bool,
     /// What `cargo bench` passes.
     #[arg(long, hide = true)]
     bench: bool,
@@ -23,6 +28,14 @@ impl Options {
     /// How long each measurement takes.
     pub fn time(&self, enough: Duration) -> Duration {
         self.seconds.unwrap_or(enough)
+    }
+
+    /// Figures as they are to be shown.
+    pub fn shown<const N: usize>(&self, figures: [Figure; N]) -> [Figure; N] {
+        figures.map(|figure| Figure {
+            spread: figure.spread && !self.medians,
+            ..figure
+        })
     }
 
     /// Whether a contestant takes part.

@@ -24,6 +24,28 @@ pub struct Figure {
     pub decimals: usize,
     /// Whether it is compared with that of others.
     pub ratios: bool,
+    /// Whether the minimum and the maximum are shown.
+    pub spread: bool,
+}
+
+impl Figure {
+    /// A figure that is shown as median, minimum and maximum, and compared.
+    pub const fn new(name: &'static str, decimals: usize) -> Self {
+        Self {
+            name,
+            decimals,
+            ratios: true,
+            spread: true,
+        }
+    }
+
+    /// The figure without comparison.
+    pub const fn alone(self) -> Self {
+        Self {
+            ratios: false,
+            ..self
+        }
+    }
 }
 
 /// A table with a row for each contestant: its figures, each as median, minimum and maximum, and
@@ -37,7 +59,11 @@ pub fn comparison<const N: usize>(
 ) -> Table {
     let mut header = vec![title.to_owned()];
     for figure in figures {
-        header.push(format!("{}: median (min to max)", figure.name));
+        header.push(if figure.spread {
+            format!("{}: median (min to max)", figure.name)
+        } else {
+            figure.name.to_owned()
+        });
         if figure.ratios {
             header.extend(others.iter().map(|other| format!("ratio to {other}")));
         }
@@ -46,7 +72,7 @@ pub fn comparison<const N: usize>(
     for (contestant, name) in names.iter().enumerate() {
         let mut row = vec![(*name).to_owned()];
         for (index, figure) in figures.iter().enumerate() {
-            row.push(cell(rounds.spread(contestant, index), figure.decimals));
+            row.push(cell(rounds.spread(contestant, index), figure));
             if figure.ratios {
                 row.extend(others.iter().map(|other| {
                     let other = names.iter().position(|name| name == other);
@@ -61,9 +87,10 @@ pub fn comparison<const N: usize>(
     table
 }
 
-fn cell(spread: Spread, places: usize) -> String {
+fn cell(spread: Spread, figure: &Figure) -> String {
     let Spread { median, min, max } = spread;
-    if min < max {
+    let places = figure.decimals;
+    if figure.spread && min < max {
         format!("{median:.places$} ({min:.places$} to {max:.places$})")
     } else {
         format!("{median:.places$}")

@@ -22,7 +22,7 @@ pub(crate) fn page_size() -> usize {
 pub(crate) struct Mapping {
     address: NonNull<u8>,
     bytes: usize,
-    /// The process that made it; its children do not have it.
+    /// The process that made it. Its children may not have it.
     owner: Mark,
 }
 
@@ -32,7 +32,7 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// Maps so many bytes for this process and not for its children, with further flags.
+    /// Maps so many bytes, with further flags.
     ///
     /// With huge pages the length is a multiple of theirs.
     pub(crate) fn anonymous(bytes: usize, flags: i32) -> io::Result<Self> {
@@ -43,17 +43,22 @@ impl Mapping {
         if address == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
-        let mapping = Self {
+        Ok(Self {
             address: NonNull::new(address.cast())
                 .ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))?,
             bytes,
             owner: Mark::of_this_process(),
-        };
-        // SAFETY: the mapping is new, and so long.
-        if unsafe { libc::madvise(address, bytes, libc::MADV_DONTFORK) } != 0 {
+        })
+    }
+
+    /// Leaves the mapping out of child processes.
+    pub(crate) fn without_children(self) -> io::Result<Self> {
+        let address = self.address.as_ptr().cast();
+        // SAFETY: the mapping is this value's, so long, and nothing is forked away by it.
+        if unsafe { libc::madvise(address, self.bytes, libc::MADV_DONTFORK) } != 0 {
             return Err(io::Error::last_os_error());
         }
-        Ok(mapping)
+        Ok(self)
     }
 
     /// Where it begins.
@@ -135,7 +140,7 @@ impl RingMemory {
         let bytes = bytes
             .checked_next_multiple_of(page)
             .ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))?;
-        let mapping = Mapping::anonymous(bytes, libc::MAP_SHARED | flags)?;
+        let mapping = Mapping::anonymous(bytes, libc::MAP_SHARED | flags)?.without_children()?;
         Ok(Self {
             mapping: Arc::new(mapping),
             used: 0,

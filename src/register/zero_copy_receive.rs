@@ -199,10 +199,12 @@ fn check_receive(
 
 /// Maps memory. What the kernel then says of it is another matter.
 fn map(bytes: usize, flags: i32) -> Result<Mapping, RegisterError> {
-    Mapping::anonymous(bytes, libc::MAP_PRIVATE | flags).map_err(|error| {
-        let errno = error.raw_os_error().unwrap_or(libc::ENOMEM);
-        check(-errno, ACTION, NEEDS).expect_err("the result is negative")
-    })
+    Mapping::anonymous(bytes, libc::MAP_PRIVATE | flags)
+        .and_then(Mapping::without_children)
+        .map_err(|error| {
+            let errno = error.raw_os_error().unwrap_or(libc::ENOMEM);
+            check(-errno, ACTION, NEEDS).expect_err("the result is negative")
+        })
 }
 
 /// Maps what is received into, and returns its length. A dma-buf is not mapped.

@@ -12,7 +12,7 @@ use crate::kind::SlotSize;
 /// addition. A run ends at the array's end, or where the other side was when the run was begun.
 ///
 /// `K` says how far two slots are apart.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Run<K: SlotSize> {
     next: *mut u8,
     end: *mut u8,
@@ -25,15 +25,6 @@ pub(crate) struct Run<K: SlotSize> {
     mask: u32,
     _size: PhantomData<fn() -> K>,
 }
-
-impl<K: SlotSize> Clone for Run<K> {
-    #[inline]
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<K: SlotSize> Copy for Run<K> {}
 
 impl<K: SlotSize> Run<K> {
     /// A run of no slots at position 0 of an array of `mask + 1` slots.
