@@ -105,6 +105,8 @@ pub mod kind;
 #[cfg(target_os = "linux")]
 pub mod operation;
 #[cfg(target_os = "linux")]
+pub mod owned;
+#[cfg(target_os = "linux")]
 mod params;
 #[cfg(target_os = "linux")]
 #[doc = include_str!("performance.md")]

@@ -19,6 +19,7 @@ use crate::ring::{Ring, Word};
 mod batch;
 mod slots;
 mod submit;
+mod withdraw;
 
 pub use batch::Batch;
 use slots::Slots;

@@ -219,6 +219,16 @@ impl<S: SqeSize> Slots<S> {
         self.chain = (chain > 0).then(|| tail.wrapping_sub(chain));
     }
 
+    /// The entry of a position.
+    ///
+    /// # Safety
+    ///
+    /// An entry was written there, the kernel has not been shown it, and the ring lives.
+    pub(super) unsafe fn entry(&mut self, position: u32) -> &mut Sqe {
+        // SAFETY: the slot is in the array and holds an entry, which nobody else uses.
+        unsafe { &mut *self.run.at::<Sqe>(position) }
+    }
+
     /// Moves the entries from the one with this number on to the front, as a ring that rewinds has
     /// its kernel find them.
     pub(super) fn rewind(&mut self, taken: u32) {

@@ -1,0 +1,216 @@
+//! Memory that can be lent to the kernel.
+
+use std::ops::{Deref, Range};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::buffer_pool::PoolBuffer;
+
+/// Memory that the kernel can read from.
+///
+/// # Safety
+///
+/// Implementors promise that, until the value is moved, dropped or used mutably, so many bytes at
+/// the address are initialized and neither freed nor written to, whatever else happens.
+pub unsafe trait Buffer: 'static {
+    /// Where the bytes begin.
+    fn address(&self) -> *const u8;
+
+    /// How many bytes there are.
+    fn bytes(&self) -> usize;
+
+    /// The bytes from `range.start` on up to `range.end`, both cut to what there is, to be written
+    /// or sent instead of all. The buffer comes back within the [`View`].
+    fn view(self, range: Range<u32>) -> View<Self>
+    where
+        Self: Sized,
+    {
+        View {
+            buffer: self,
+            start: range.start,
+            end: range.end,
+        }
+    }
+}
+
+/// Memory that the kernel can write to.
+///
+/// # Safety
+///
+/// Implementors promise that, until the value is moved, dropped or used otherwise, so many bytes at
+/// the address are valid for writes and used by nobody else; and that `filled` does no more than
+/// note that they are initialized.
+pub unsafe trait BufferMut: 'static {
+    /// Where there is room.
+    fn room(&mut self) -> *mut u8;
+
+    /// How many bytes there is room for.
+    fn capacity(&self) -> usize;
+
+    /// Notes how many bytes were written from the beginning on, after a read that did not fail.
+    ///
+    /// A vector has this length then. What has a length of its own keeps it.
+    ///
+    /// # Safety
+    ///
+    /// So many bytes were written, and there is room for as many.
+    unsafe fn filled(&mut self, bytes: usize);
+}
+
+/// Part of a buffer.
+#[derive(Clone, Copy, Debug)]
+pub struct View<B> {
+    buffer: B,
+    start: u32,
+    end: u32,
+}
+
+impl<B> View<B> {
+    /// The whole buffer again.
+    pub fn into_inner(self) -> B {
+        self.buffer
+    }
+
+    /// The part that is within so many bytes: its beginning and its length.
+    fn within(&self, bytes: usize) -> (usize, usize) {
+        let end = (self.end as usize).min(bytes);
+        let start = (self.start as usize).min(end);
+        (start, end - start)
+    }
+}
+
+// SAFETY: part of memory for which the same holds.
+unsafe impl<B: Buffer> Buffer for View<B> {
+    fn address(&self) -> *const u8 {
+        let (start, _) = self.within(self.buffer.bytes());
+        self.buffer.address().wrapping_add(start)
+    }
+
+    fn bytes(&self) -> usize {
+        self.within(self.buffer.bytes()).1
+    }
+}
+
+// SAFETY: the vector's memory moves only when the vector is used mutably. Between its length and its
+// capacity there is room.
+unsafe impl BufferMut for Vec<u8> {
+    #[inline]
+    fn room(&mut self) -> *mut u8 {
+        self.as_mut_ptr()
+    }
+
+    #[inline]
+    fn capacity(&self) -> usize {
+        self.capacity()
+    }
+
+    #[inline]
+    unsafe fn filled(&mut self, bytes: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { self.set_len(bytes) };
+    }
+}
+
+/// What owns bytes, of a number that stays the same, and can be written to.
+macro_rules! fixed {
+    ($($type:ty $(, const $n:ident)?;)+) => {
+        $(
+            // SAFETY: the bytes are the value's own, and initialized.
+            unsafe impl$(<const $n: usize>)? BufferMut for $type {
+                #[inline]
+                fn room(&mut self) -> *mut u8 {
+                    self.as_mut_ptr()
+                }
+
+                #[inline]
+                fn capacity(&self) -> usize {
+                    self.len()
+                }
+
+                #[inline]
+                unsafe fn filled(&mut self, _: usize) {}
+            }
+        )+
+    };
+}
+
+fixed! {
+    Box<[u8]>;
+    [u8; N], const N;
+    PoolBuffer;
+}
+
+/// What bytes can be read of, which stay the same as long as it is not used mutably.
+macro_rules! readable {
+    ($($type:ty $(, const $n:ident)?;)+) => {
+        $(
+            // SAFETY: the bytes are the value's own, or shared and immutable, and initialized. They
+            // stay where they are until the value is moved or used mutably.
+            unsafe impl$(<const $n: usize>)? Buffer for $type {
+                #[inline]
+                fn address(&self) -> *const u8 {
+                    self.as_ptr()
+                }
+
+                #[inline]
+                fn bytes(&self) -> usize {
+                    self.len()
+                }
+            }
+        )+
+    };
+}
+
+readable! {
+    Vec<u8>;
+    Box<[u8]>;
+    Box<str>;
+    String;
+    Arc<[u8]>;
+    Rc<[u8]>;
+    &'static [u8];
+    &'static str;
+    [u8; N], const N;
+    PoolBuffer;
+}
+
+/// Shared bytes, taken by what shares them.
+macro_rules! shared {
+    ($($pointer:ident)+) => {
+        $(
+            // SAFETY: what is shared is not written to, and is there as long as the pointer.
+            unsafe impl<const N: usize> Buffer for $pointer<[u8; N]> {
+                #[inline]
+                fn address(&self) -> *const u8 {
+                    self.deref().as_ptr()
+                }
+
+                #[inline]
+                fn bytes(&self) -> usize {
+                    N
+                }
+            }
+
+            // SAFETY: as above: a shared vector is not used mutably.
+            unsafe impl Buffer for $pointer<Vec<u8>> {
+                #[inline]
+                fn address(&self) -> *const u8 {
+                    self.deref().as_ptr()
+                }
+
+                #[inline]
+                fn bytes(&self) -> usize {
+                    self.deref().len()
+                }
+            }
+        )+
+    };
+}
+
+shared!(Arc Rc);
+
+/// A length as an entry has it. Longer memory is used in part.
+#[inline]
+pub(super) fn entry_len(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}

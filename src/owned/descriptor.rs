@@ -1,0 +1,58 @@
+//! What an operation works on.
+
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+
+use crate::entry::{Sqe, SqeFlags};
+
+/// Where an operation finds its file or socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Target {
+    /// A descriptor.
+    Fd(RawFd),
+    /// The index of a registered file.
+    Slot(u32),
+}
+
+impl Target {
+    /// What goes into the entry's place for a descriptor.
+    #[inline]
+    pub(super) fn number(self) -> RawFd {
+        match self {
+            Self::Fd(fd) => fd,
+            Self::Slot(index) => index.cast_signed(),
+        }
+    }
+
+    /// Says in the entry which of the two its number is.
+    #[inline]
+    pub(super) fn mark(self, sqe: &mut Sqe) {
+        if let Self::Slot(_) = self {
+            sqe.insert_flags(SqeFlags::FIXED_FILE);
+        }
+    }
+}
+
+/// A file or socket that stays open as long as the value lives.
+///
+/// All that is [`AsFd`] and owns what it names, or shares it: `File`, `TcpStream`, `OwnedFd`,
+/// `Arc<File>`, `Rc<UnixStream>`, `&'static File`. An operation keeps it until it has ended, so that
+/// the number cannot meanwhile become that of another file. What is used again and again is shared
+/// as an `Arc` or an `Rc`.
+///
+/// # Safety
+///
+/// Implementors promise that the target is open and stays the same until the value is dropped.
+pub unsafe trait Descriptor: 'static {
+    /// Where the kernel finds it.
+    fn target(&self) -> Target;
+}
+
+// SAFETY: a borrowed descriptor is open as long as what it is borrowed from. That is not changed
+// while the operation has it.
+unsafe impl<T: AsFd + 'static> Descriptor for T {
+    #[inline]
+    fn target(&self) -> Target {
+        Target::Fd(self.as_fd().as_raw_fd())
+    }
+}

@@ -1,0 +1,195 @@
+//! The ring that owns its operations.
+
+use std::cell::UnsafeCell;
+use std::fmt;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::access::Access;
+use super::core::{Core, StillInFlight};
+use super::operation::Operation;
+use super::ticket::Ticket;
+use crate::error::{SetupError, SubmitError};
+use crate::kind::OneThread;
+use crate::params::IoUringParams;
+use crate::ring::IoUring;
+
+/// A ring for one thread that owns its operations until they have ended.
+///
+/// Everything is done by shared reference, so that tickets and futures can refer to the ring; those
+/// that must outlive a scope refer to an `Rc` of it.
+///
+/// Dropping it ends its operations: those that were pushed and not submitted never run, the others
+/// are cancelled and waited for. What does not end within ten seconds is leaked, never freed;
+/// [`close`](Self::close) chooses the time and tells. Tickets borrow the ring, so it outlives them.
+pub struct Ring {
+    core: UnsafeCell<Core<OneThread>>,
+}
+
+// SAFETY: the ring is not `Sync`, so all this is on one thread; and functions that have the core call
+// no foreign code, so none of them is called within another.
+unsafe impl Access for &Ring {
+    type Threads = OneThread;
+
+    #[inline]
+    fn with<R>(&self, function: impl FnOnce(&mut Core<OneThread>) -> R) -> R {
+        // SAFETY: see above.
+        function(unsafe { &mut *self.core.get() })
+    }
+}
+
+// SAFETY: as above.
+unsafe impl Access for Rc<Ring> {
+    type Threads = OneThread;
+
+    #[inline]
+    fn with<R>(&self, function: impl FnOnce(&mut Core<OneThread>) -> R) -> R {
+        (&**self).with(function)
+    }
+}
+
+/// What was not pushed, for want of room. It is given back as it was.
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the ring has no room: submit what was pushed, and take what has ended")]
+pub struct Full<O>(pub O);
+
+impl<O> fmt::Debug for Full<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Full(..)")
+    }
+}
+
+impl<O> From<Full<O>> for io::Error {
+    fn from(full: Full<O>) -> Self {
+        Self::new(io::ErrorKind::WouldBlock, full.to_string())
+    }
+}
+
+impl Ring {
+    /// Makes a ring with the fastest flags that the kernel accepts, and room for `entries`
+    /// operations to be pushed before they are submitted, and for twice as many in flight.
+    ///
+    /// # Errors
+    ///
+    /// [`SetupError`] tells apart why there can be no ring here.
+    pub fn new(entries: u32) -> Result<Self, SetupError> {
+        Self::with_params(IoUring::builder().entries(entries))
+    }
+
+    /// Makes a ring with other parameters. It has room for as many operations in flight as its
+    /// completion queue has for completions.
+    ///
+    /// # Errors
+    ///
+    /// [`SetupError`] tells apart why there can be no ring here.
+    pub fn with_params(params: IoUringParams<OneThread>) -> Result<Self, SetupError> {
+        Ok(Self {
+            core: UnsafeCell::new(Core::new(params.halves()?)),
+        })
+    }
+
+    /// Pushes an operation. It starts with the next submission: when something is waited for, or
+    /// with [`submit`](Self::submit).
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] gives the operation back: the queue has no room for its entry until what was pushed
+    /// is submitted, or there are as many operations as the ring can have until one ends and its
+    /// output is taken.
+    #[inline]
+    pub fn push<O: Operation>(&self, operation: O) -> Result<Ticket<&Self, O>, Full<O>> {
+        Ticket::push(self, operation)
+    }
+
+    /// Pushes an operation whose ticket keeps the ring alive instead of borrowing it.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`], as for [`push`](Self::push).
+    #[inline]
+    pub fn push_shared<O: Operation>(
+        self: &Rc<Self>,
+        operation: O,
+    ) -> Result<Ticket<Rc<Self>, O>, Full<O>> {
+        Ticket::push(Rc::clone(self), operation)
+    }
+
+    /// Hands what was pushed to the kernel, and takes what has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError`]: what was pushed is still queued, and starts with a later submission.
+    pub fn submit(&self) -> Result<(), SubmitError> {
+        let submitted = self.with_core(|core| core.sq.submit());
+        self.access().reap();
+        submitted.map(drop)
+    }
+
+    /// Hands what was pushed to the kernel, waits until `n` completions are ready that were not
+    /// taken before, and takes them.
+    ///
+    /// Without so many in flight it waits for ever.
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError`]: what was not taken is still queued, and starts with a later submission.
+    #[inline]
+    pub fn submit_and_wait(&self, n: u32) -> Result<(), SubmitError> {
+        let submitted = self.with_core(|core| core.sq.submit_and_wait(n));
+        self.access().reap();
+        submitted.map(drop)
+    }
+
+    /// How many operations are in flight, or have ended and not been taken.
+    pub fn operations(&self) -> u32 {
+        self.with_core(|core| core.taken())
+    }
+
+    /// How many operations there can be at a time.
+    pub fn capacity(&self) -> u32 {
+        self.with_core(|core| core.capacity())
+    }
+
+    /// Ends all operations, as dropping the ring does, within this time.
+    ///
+    /// # Errors
+    ///
+    /// [`StillInFlight`] if some did not end: what they own is leaked.
+    pub fn close(self, timeout: Duration) -> Result<(), StillInFlight> {
+        let now = Instant::now();
+        let deadline = now.checked_add(timeout).unwrap_or(now + FOR_EVER);
+        self.core.into_inner().close(deadline)
+    }
+
+    /// The ring's descriptor, to be polled: it is readable when something has ended.
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+        // SAFETY: the descriptor belongs to the ring, which lives as long as the borrow, and never
+        // changes.
+        let core = unsafe { &*self.core.get() };
+        core.sq.fd()
+    }
+
+    #[inline]
+    fn access(&self) -> &Self {
+        self
+    }
+
+    #[inline]
+    fn with_core<R>(&self, function: impl FnOnce(&mut Core<OneThread>) -> R) -> R {
+        Access::with(&self, function)
+    }
+}
+
+/// A time that nobody lives to see the end of.
+const FOR_EVER: Duration = Duration::from_secs(1 << 32);
+
+impl fmt::Debug for Ring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ring")
+            .field("operations", &self.operations())
+            .field("capacity", &self.capacity())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,243 @@
+//! The slots that operations in flight are kept in.
+
+use std::alloc::{self, Layout};
+use std::mem::{MaybeUninit, offset_of};
+use std::ptr::{self, NonNull};
+use std::task::Waker;
+
+use super::operation::Operation;
+use crate::completion::Completion;
+
+/// How many bytes an operation may have to be kept in its slot. A larger one is boxed.
+const INLINE: usize = 48;
+
+/// Room for an operation, or for the box that it is in.
+#[repr(C, align(8))]
+struct Payload(MaybeUninit<[u8; INLINE]>);
+
+/// What disposes of an operation that nobody waits for: it is told where it is kept, and how it
+/// ended.
+pub(super) type Dispose = unsafe fn(Kept, Completion);
+
+/// Who has a slot, and what is known of its operation.
+///
+/// The kernel has it from the push to the last completion, a ticket until its output has been taken
+/// or it is dropped. A slot is free again when neither has it.
+pub(super) enum State {
+    /// Nobody has it. The next free slot, or [`NONE`].
+    Free { next: u32 },
+    /// The ticket has it, and the kernel not yet.
+    Prepared,
+    /// The kernel and the ticket have it.
+    InFlight {
+        /// The result of a zero-copy send, whose notification is still to come.
+        first: i32,
+        waker: Option<Waker>,
+    },
+    /// The ticket has it.
+    Done { result: i32, flags: u32 },
+    /// The kernel has it.
+    Abandoned { first: i32, dispose: Dispose },
+    /// The operation is being taken out.
+    Emptied,
+}
+
+/// No slot.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// A slot. Its address stays the same as long as its table lives.
+pub(super) struct Slot {
+    pub(super) state: State,
+    payload: Payload,
+}
+
+const _: () = assert!(size_of::<Slot>() <= 72);
+
+/// Where an operation is kept: in a slot, at an address that does not change.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kept(NonNull<u8>);
+
+impl Kept {
+    /// Whether an operation of this type is kept in the slot itself.
+    const fn is_inline<O>() -> bool {
+        size_of::<O>() <= INLINE && align_of::<O>() <= align_of::<Payload>()
+    }
+
+    /// Moves an operation in.
+    ///
+    /// # Safety
+    ///
+    /// The slot is taken, holds no operation, and nobody else uses it.
+    #[inline]
+    pub(super) unsafe fn put<O: Operation>(self, operation: O) {
+        if Self::is_inline::<O>() {
+            // SAFETY: the payload has the room and the alignment, and holds nothing.
+            unsafe { self.0.cast::<O>().write(operation) };
+        } else {
+            let boxed = Box::into_raw(Box::new(operation));
+            // SAFETY: as above, for a pointer.
+            unsafe { self.0.cast::<*mut O>().write(boxed) };
+        }
+    }
+
+    /// Where the operation itself is.
+    ///
+    /// # Safety
+    ///
+    /// The slot holds an operation of this type.
+    #[inline]
+    pub(super) unsafe fn operation<O: Operation>(self) -> NonNull<O> {
+        if Self::is_inline::<O>() {
+            return self.0.cast();
+        }
+        // SAFETY: a boxed operation's slot holds the pointer that came from the box.
+        let boxed = unsafe { self.0.cast::<*mut O>().read() };
+        // SAFETY: a box is never null.
+        unsafe { NonNull::new_unchecked(boxed) }
+    }
+
+    /// Moves the operation out.
+    ///
+    /// # Safety
+    ///
+    /// The slot holds an operation of this type, which is not taken out again, and which the kernel
+    /// does not use.
+    #[inline]
+    pub(super) unsafe fn take<O: Operation>(self) -> O {
+        // SAFETY: the caller's promise.
+        let operation = unsafe { self.operation::<O>() };
+        if Self::is_inline::<O>() {
+            // SAFETY: the slot holds it, and gives it up.
+            unsafe { operation.read() }
+        } else {
+            // SAFETY: the pointer came from such a box, and is not used again.
+            *unsafe { Box::from_raw(operation.as_ptr()) }
+        }
+    }
+}
+
+/// Disposes of an operation of this type; see [`Dispose`].
+///
+/// # Safety
+///
+/// As for [`Kept::take`].
+pub(super) unsafe fn dispose<O: Operation>(kept: Kept, done: Completion) {
+    // SAFETY: the caller's promise.
+    let operation: O = unsafe { kept.take() };
+    operation.abandon(done);
+}
+
+/// All the slots of a ring, made once.
+#[derive(Debug)]
+pub(super) struct Table {
+    slots: NonNull<Slot>,
+    len: u32,
+    /// The first free slot, or [`NONE`].
+    free: u32,
+    taken: u32,
+}
+
+// SAFETY: the slots are the table's own. What operations are in them is the business of whoever puts
+// them there: a ring for one thread stays on it, one for many takes only those that can be sent.
+unsafe impl Send for Table {}
+
+impl Table {
+    /// So many slots, all free.
+    pub(super) fn new(len: u32) -> Self {
+        let layout = Self::layout(len);
+        // SAFETY: a slot has a size, and there is at least one.
+        let memory = unsafe { alloc::alloc(layout) };
+        let Some(memory) = NonNull::new(memory) else {
+            alloc::handle_alloc_error(layout)
+        };
+        let slots: NonNull<Slot> = memory.cast();
+        for index in 0..len {
+            let next = if index + 1 < len { index + 1 } else { NONE };
+            // SAFETY: the memory has room for so many slots.
+            let slot = unsafe { slots.add(index as usize) };
+            let free = Slot {
+                state: State::Free { next },
+                payload: Payload(MaybeUninit::uninit()),
+            };
+            // SAFETY: the room is the table's own and aligned for a slot.
+            unsafe { slot.write(free) };
+        }
+        Self {
+            slots,
+            len,
+            free: if len > 0 { 0 } else { NONE },
+            taken: 0,
+        }
+    }
+
+    fn layout(len: u32) -> Layout {
+        Layout::array::<Slot>(len.max(1) as usize).expect("a table that fits into memory")
+    }
+
+    /// How many slots there are.
+    pub(super) fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// How many slots somebody has.
+    pub(super) fn taken(&self) -> u32 {
+        self.taken
+    }
+
+    /// A slot's state. There must be such a slot.
+    #[inline]
+    pub(super) fn state(&mut self, index: u32) -> &mut State {
+        debug_assert!(index < self.len);
+        // SAFETY: there is such a slot, which callers in this module's parent see to: indices come
+        // from `take` or were compared with the length.
+        let slot = unsafe { self.slots.add(index as usize) };
+        // SAFETY: the state is the table's, which is borrowed mutably. The payload, which the kernel
+        // may use, is not part of it.
+        unsafe { &mut (*slot.as_ptr()).state }
+    }
+
+    /// Where a slot keeps its operation.
+    #[inline]
+    pub(super) fn kept(&self, index: u32) -> Kept {
+        debug_assert!(index < self.len);
+        // SAFETY: as for `state`.
+        let slot = unsafe { self.slots.add(index as usize) };
+        // SAFETY: within the slot.
+        Kept(unsafe { slot.byte_add(offset_of!(Slot, payload)) }.cast())
+    }
+
+    /// Takes a free slot.
+    #[inline]
+    pub(super) fn take(&mut self) -> Option<u32> {
+        let index = self.free;
+        if index == NONE {
+            return None;
+        }
+        let State::Free { next } = *self.state(index) else {
+            unreachable!("only free slots are in the list");
+        };
+        self.free = next;
+        self.taken += 1;
+        *self.state(index) = State::Prepared;
+        Some(index)
+    }
+
+    /// Makes a slot free. Its operation has been taken out, and its waker too.
+    #[inline]
+    pub(super) fn free(&mut self, index: u32) {
+        let next = self.free;
+        // What was there holds nothing that would have to be dropped.
+        // SAFETY: the state is valid for writes.
+        unsafe { ptr::write(self.state(index), State::Free { next }) };
+        self.free = index;
+        self.taken -= 1;
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        // Operations and wakers of tickets that were forgotten are leaked with them.
+        // SAFETY: the memory came from this allocator, with this layout.
+        unsafe { alloc::dealloc(self.slots.as_ptr().cast(), Self::layout(self.len)) };
+    }
+}

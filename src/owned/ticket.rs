@@ -1,0 +1,222 @@
+//! What stands for an operation in flight.
+
+use std::fmt;
+use std::io;
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use super::access::RingRef;
+use super::core::Core;
+use super::operation::Operation;
+use super::ring::Full;
+use super::slot::{self, Kept, NONE};
+use crate::completion::Completion;
+use crate::error::SubmitError;
+
+/// Stands for an operation that was pushed, and gets its output.
+///
+/// It is a future, for whatever executor drives the ring; and it can be waited for without one.
+///
+/// The operation is the ring's. Dropping a ticket gives up its output: what has ended is disposed
+/// of, descriptors are closed; what has not is cancelled, with the next submission, and disposed of
+/// when it has ended. Forgetting one leaks what it stands for. Neither does anything to memory that
+/// the kernel uses.
+#[must_use = "dropping a ticket cancels its operation"]
+pub struct Ticket<R: RingRef, O: Operation> {
+    ring: R,
+    index: u32,
+    _operation: PhantomData<fn() -> O>,
+}
+
+/// The end of a wait that has failed: why, and the ticket that goes on waiting.
+#[derive(thiserror::Error)]
+#[error("waiting for an operation failed: {error}")]
+pub struct WaitError<T> {
+    /// What went wrong.
+    #[source]
+    pub error: SubmitError,
+    /// The ticket, still good.
+    pub ticket: T,
+}
+
+impl<T> fmt::Debug for WaitError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WaitError")
+            .field("error", &self.error)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T> From<WaitError<T>> for io::Error {
+    fn from(error: WaitError<T>) -> Self {
+        error.error.into()
+    }
+}
+
+/// Gives a slot back that no entry was pushed for.
+struct Unpushed<'a, R: RingRef, O: Operation> {
+    ring: &'a R,
+    index: u32,
+    kept: Kept,
+    _operation: PhantomData<fn() -> O>,
+}
+
+impl<R: RingRef, O: Operation> Unpushed<'_, R, O> {
+    fn take(self) -> O {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: the slot holds it, and the kernel has not seen it.
+        let operation = unsafe { this.kept.take() };
+        this.ring.with(|core| core.free(this.index));
+        operation
+    }
+}
+
+impl<R: RingRef, O: Operation> Drop for Unpushed<'_, R, O> {
+    fn drop(&mut self) {
+        // Its entry could not be made: there was a panic.
+        // SAFETY: as above, and it is taken once.
+        let operation: O = unsafe { self.kept.take() };
+        self.ring.with(|core| core.free(self.index));
+        drop(operation);
+    }
+}
+
+impl<R: RingRef, O: Operation> Ticket<R, O> {
+    #[inline]
+    pub(super) fn push(ring: R, operation: O) -> Result<Self, Full<O>> {
+        let Some((index, kept)) = ring.with(Core::prepare) else {
+            return Err(Full(operation));
+        };
+        // SAFETY: the slot was just taken.
+        unsafe { kept.put(operation) };
+        let unpushed = Unpushed::<R, O> {
+            ring: &ring,
+            index,
+            kept,
+            _operation: PhantomData,
+        };
+        // SAFETY: the slot holds it.
+        let mut operation = unsafe { kept.operation::<O>() };
+        // The operation's own code, which may use the ring.
+        // SAFETY: nobody else uses it.
+        let sqe = unsafe { operation.as_mut() }.entry();
+        // SAFETY: the entry is that of the operation in this slot.
+        if ring.with(|core| unsafe { core.push(index, &sqe) }).is_err() {
+            return Err(Full(unpushed.take()));
+        }
+        let _pushed = ManuallyDrop::new(unpushed);
+        Ok(Self {
+            ring,
+            index,
+            _operation: PhantomData,
+        })
+    }
+
+    /// Whether the operation has ended, so that its output can be taken. Does not look for
+    /// completions.
+    #[inline]
+    pub fn is_done(&self) -> bool {
+        self.ring.with(|core| core.is_done(self.index))
+    }
+
+    /// Takes the output if the operation is known to have ended.
+    ///
+    /// # Errors
+    ///
+    /// Otherwise the ticket.
+    #[inline]
+    pub fn try_take(mut self) -> Result<O::Output, Self> {
+        self.take_done().ok_or(self)
+    }
+
+    /// Hands what was pushed to the kernel, waits until this operation has ended, and takes its
+    /// output.
+    ///
+    /// # Errors
+    ///
+    /// [`WaitError`] gives the ticket back.
+    pub fn wait(mut self) -> Result<O::Output, WaitError<Self>> {
+        loop {
+            if let Some(output) = self.take_done() {
+                return Ok(output);
+            }
+            let submitted = self.ring.with(|core| core.sq.submit_and_wait(1));
+            self.ring.reap();
+            if let Err(error) = submitted
+                && !self.is_done()
+            {
+                return Err(WaitError {
+                    error,
+                    ticket: self,
+                });
+            }
+        }
+    }
+
+    /// The output, if the operation has ended. It can be taken once.
+    #[inline]
+    fn take_done(&mut self) -> Option<O::Output> {
+        let (operation, done) = self.take_operation()?;
+        Some(operation.complete(done))
+    }
+
+    /// The operation, if it has ended, with how it did.
+    #[inline]
+    fn take_operation(&mut self) -> Option<(O, Completion)> {
+        let (kept, done) = self.ring.with(|core| core.take_done(self.index))?;
+        // SAFETY: the operation has ended, and its slot was given up.
+        let operation = unsafe { kept.take() };
+        self.ring.with(|core| core.free(self.index));
+        self.index = NONE;
+        Some((operation, done))
+    }
+}
+
+impl<R: RingRef, O: Operation> Future for Ticket<R, O> {
+    type Output = O::Output;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<O::Output> {
+        assert!(
+            self.index != NONE,
+            "a ticket was polled after its output was taken"
+        );
+        if let Some(output) = self.take_done() {
+            return Poll::Ready(output);
+        }
+        let (index, waker) = (self.index, context.waker());
+        if !self.ring.with(|core| core.has_waker(index, waker)) {
+            let waker = waker.clone();
+            // What comes back is dropped here, where the ring is not borrowed.
+            let _old = self.ring.with(|core| core.set_waker(index, waker));
+        }
+        Poll::Pending
+    }
+}
+
+impl<R: RingRef, O: Operation> Drop for Ticket<R, O> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.index == NONE {
+            return;
+        }
+        if let Some((operation, done)) = self.take_operation() {
+            operation.abandon(done);
+            return;
+        }
+        let cancelled = O::CANCELLED_WHEN_ABANDONED;
+        let abandon = |core: &mut Core<_>| core.abandon(self.index, slot::dispose::<O>, cancelled);
+        // Its waker is dropped here, where the ring is not borrowed.
+        let _waker = self.ring.with(abandon);
+    }
+}
+
+impl<R: RingRef, O: Operation> fmt::Debug for Ticket<R, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ticket")
+            .field("done", &self.is_done())
+            .finish_non_exhaustive()
+    }
+}
