@@ -4,6 +4,7 @@ mod access;
 mod buffer;
 mod core;
 mod descriptor;
+mod due;
 mod file;
 mod nop;
 mod operation;

@@ -5,6 +5,7 @@ use crate::work::{Blocks, Operation, Work};
 pub(crate) mod c;
 pub(crate) mod io_uring;
 mod lio_uring;
+mod owned;
 
 /// How many entries the rings have room for.
 pub const ENTRIES: u32 = 256;
@@ -45,6 +46,8 @@ impl Contestant {
         lio_uring::PLAIN,
         lio_uring::BATCH,
         lio_uring::SETS,
+        owned::TICKETS,
+        owned::FUTURES,
     ];
 
     /// Those that differ in how their ring is made.

@@ -2,7 +2,8 @@
 
 use std::rc::Rc;
 
-use super::core::{Core, Foreign};
+use super::core::Core;
+use super::due::Due;
 use super::ring::Ring;
 use crate::kind::Threads;
 
@@ -11,6 +12,14 @@ pub trait RingRef: Access + Unpin {}
 
 impl RingRef for &Ring {}
 impl RingRef for Rc<Ring> {}
+
+/// What it takes to have a ring for oneself: being part of this layer. Whoever has a type that is a
+/// [`RingRef`] can call all methods of `Access`.
+#[derive(Clone, Copy, Debug)]
+#[expect(unnameable_types, reason = "its purpose")]
+pub struct Key(());
+
+pub(super) const KEY: Key = Key(());
 
 /// A way to a ring that is shared: by reference, or by counted pointer.
 ///
@@ -26,20 +35,21 @@ pub unsafe trait Access {
     type Threads: Threads;
 
     /// Calls a function that has the ring for itself. It must not call foreign code.
-    fn with<R>(&self, function: impl FnOnce(&mut Core<Self::Threads>) -> R) -> R;
+    #[doc(hidden)]
+    fn with<R>(&self, key: Key, function: impl FnOnce(&mut Core<Self::Threads>) -> R) -> R;
 
     /// Takes completions until there are no more, and wakes whoever waits for them.
-    #[inline]
+    #[doc(hidden)]
     fn reap(&self) {
-        while let Some(foreign) = self.with(Core::reap) {
-            self.run(foreign);
-        }
-    }
-
-    #[cold]
-    fn run(&self, foreign: Foreign) {
-        if let Some(index) = foreign.run() {
-            self.with(|core| core.free(index));
+        let mut due = Due::new();
+        loop {
+            self.with(KEY, |core| core.reap(&mut due));
+            if due.is_empty() {
+                return;
+            }
+            if let Some(index) = due.run() {
+                self.with(KEY, |core| core.free(index));
+            }
         }
     }
 }

@@ -1,12 +1,14 @@
 //! The queues of a ring and the slots of its operations, and what happens to them.
 
 use std::io;
-use std::mem::ManuallyDrop;
+use std::mem::{self, ManuallyDrop};
 use std::task::Waker;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::slot::{Dispose, Kept, State, Table};
+use super::due::{Due, Orphan};
+use super::operation::Operation;
+use super::slot::{Dispose, Kept, State, Table, Waiting};
 use crate::completion::{Completion, CompletionFlags, CompletionQueue};
 use crate::entry::Sqe;
 use crate::error::QueueFull;
@@ -26,8 +28,8 @@ const STEP: Duration = Duration::from_millis(100);
 
 /// A ring's queues and slots.
 ///
-/// Nothing here calls code that is not this crate's: no waker, no destructor, no method of an
-/// operation. Such code could come back to the ring, and find it borrowed.
+/// Nothing here calls code that is not this crate's, but for the end: no waker, no destructor, no
+/// method of an operation. Such code could come back to the ring, and find it borrowed.
 #[derive(Debug)]
 #[expect(unnameable_types, reason = "what tickets reach by way of their ring")]
 pub struct Core<T: Threads> {
@@ -41,31 +43,13 @@ pub struct Core<T: Threads> {
     ended: bool,
 }
 
-/// What is left to do once the ring is no longer borrowed.
-#[expect(unnameable_types, reason = "what a ring leaves to be done")]
-#[derive(Debug)]
-pub enum Foreign {
-    Wake(Waker),
-    Dispose(Orphan),
-}
-
-/// An operation that has ended and that nobody waits for.
-#[expect(unnameable_types, reason = "part of `Foreign`")]
-#[derive(Debug)]
-pub struct Orphan {
-    index: u32,
-    kept: Kept,
-    dispose: Dispose,
-    done: Completion,
-}
-
 impl<T: Threads> Core<T> {
     pub(super) fn new((cq, sq): (CompletionQueue<T>, SubmissionQueue<T>)) -> Self {
-        let table = Table::new(cq.capacity());
+        let table = ManuallyDrop::new(Table::new(cq.capacity()));
         Self {
             sq,
             cq,
-            table: ManuallyDrop::new(table),
+            table,
             in_flight: 0,
             deadline: None,
             ended: false,
@@ -82,7 +66,7 @@ impl<T: Threads> Core<T> {
         self.table.taken()
     }
 
-    /// Takes a slot for an operation, if there is one and the queue has room for its entry.
+    /// Takes a slot for an operation, if there is one.
     #[inline]
     pub(super) fn prepare(&mut self) -> Option<(u32, Kept)> {
         let index = self.table.take()?;
@@ -93,7 +77,7 @@ impl<T: Threads> Core<T> {
     ///
     /// # Safety
     ///
-    /// The slot holds the operation, whose entry this is.
+    /// The slot was taken and holds the operation, whose entry this is.
     #[inline]
     pub(super) unsafe fn push(&mut self, index: u32, sqe: &Sqe) -> Result<(), QueueFull> {
         // SAFETY: what the entry names is the operation's, which stays in its slot until the last
@@ -113,28 +97,32 @@ impl<T: Threads> Core<T> {
         self.table.free(index);
     }
 
-    /// How the operation in a slot has ended, if it has. The slot is empty then: the caller takes
-    /// the operation out, and gives the slot back.
+    /// Takes the operation out of a slot if it has ended, and gives the slot back.
+    ///
+    /// # Safety
+    ///
+    /// A ticket has the slot, for an operation of this type, and gives it up if there is a result.
     #[inline]
-    pub(super) fn take_done(&mut self, index: u32) -> Option<(Kept, Completion)> {
-        let state = self.table.state(index);
-        let State::Done { result, flags } = *state else {
+    pub(super) unsafe fn take<O: Operation>(&mut self, index: u32) -> Option<(O, Completion)> {
+        let State::Ended { result, flags } = *self.table.state(index) else {
             return None;
         };
-        *state = State::Emptied;
         let done = Completion {
             user_data: index.into(),
             res: result,
             flags,
             extra: (),
         };
-        Some((self.table.kept(index), done))
+        // SAFETY: the slot holds such an operation, which the kernel does not use any longer.
+        let operation = unsafe { self.table.kept(index).take() };
+        self.table.free(index);
+        Some((operation, done))
     }
 
     /// Whether the operation in a slot has ended.
     #[inline]
     pub(super) fn is_done(&mut self, index: u32) -> bool {
-        matches!(self.table.state(index), State::Done { .. })
+        matches!(self.table.state(index), State::Ended { .. })
     }
 
     /// Whether this waker is the one that a slot has.
@@ -143,16 +131,21 @@ impl<T: Threads> Core<T> {
         match self.table.state(index) {
             State::InFlight {
                 waker: Some(had), ..
-            } => had.will_wake(waker),
+            } => had.is(waker),
             _ => false,
         }
     }
 
     /// Gives a slot another waker, and returns the one that it had, or this one if its operation has
     /// ended.
+    #[inline]
     pub(super) fn set_waker(&mut self, index: u32, new: Waker) -> Option<Waker> {
         match self.table.state(index) {
-            State::InFlight { waker, .. } => waker.replace(new),
+            State::InFlight { waker, .. } => {
+                let old = waker.replace(Waiting::new(new))?;
+                // SAFETY: it was taken out of its slot.
+                Some(unsafe { old.into_waker() })
+            }
             _ => Some(new),
         }
     }
@@ -165,15 +158,15 @@ impl<T: Threads> Core<T> {
         dispose: Dispose,
         cancelled: bool,
     ) -> Option<Waker> {
-        let State::InFlight { first, waker } = self.table.state(index) else {
+        let State::InFlight { first, waker } = *self.table.state(index) else {
             return None;
         };
-        let (first, waker) = (*first, waker.take());
         *self.table.state(index) = State::Abandoned { first, dispose };
         if cancelled {
             self.cancel(index);
         }
-        waker
+        // SAFETY: it was taken out of its slot.
+        waker.map(|waker| unsafe { waker.into_waker() })
     }
 
     /// Asks the kernel to stop the operation in a slot, with the next submission.
@@ -191,17 +184,20 @@ impl<T: Threads> Core<T> {
         }
     }
 
-    /// Takes completions until there are no more, or foreign code has to be called.
+    /// Takes completions until there are no more, or no more can be left to do for them.
     #[inline]
-    pub(super) fn reap(&mut self) -> Option<Foreign> {
+    pub(super) fn reap(&mut self, due: &mut Due) {
         let Self {
             cq,
             table,
             in_flight,
             ..
         } = self;
-        cq.completions()
-            .find_map(|done| settle(table, in_flight, done))
+        for done in cq.completions() {
+            if !settle(table, in_flight, done, due) {
+                return;
+            }
+        }
     }
 
     /// Cancels everything and waits until the kernel has nothing more, or the deadline has passed.
@@ -209,8 +205,8 @@ impl<T: Threads> Core<T> {
     ///
     /// This calls foreign code, so nobody else may have the ring.
     fn drain(&mut self, deadline: Instant) -> u32 {
+        let (mut withdrawn, mut due) = (Vec::new(), Due::new());
         // What was pushed and not submitted never runs.
-        let mut withdrawn = Vec::new();
         self.sq
             .withdraw(NOBODY, |user_data| withdrawn.push(user_data));
         for user_data in withdrawn {
@@ -220,8 +216,8 @@ impl<T: Threads> Core<T> {
                 flags: 0,
                 extra: (),
             };
-            let left = settle(&mut self.table, &mut self.in_flight, cancelled);
-            self.run(left);
+            settle(&mut self.table, &mut self.in_flight, cancelled, &mut due);
+            self.run(&mut due);
         }
         let all = Cancel {
             user_data: 0,
@@ -229,8 +225,10 @@ impl<T: Threads> Core<T> {
         };
         let mut asked = false;
         loop {
-            while let Some(left) = self.reap() {
-                self.run(Some(left));
+            self.reap(&mut due);
+            if !due.is_empty() {
+                self.run(&mut due);
+                continue;
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if self.in_flight == 0 || left.is_zero() {
@@ -249,8 +247,8 @@ impl<T: Threads> Core<T> {
         }
     }
 
-    fn run(&mut self, foreign: Option<Foreign>) {
-        if let Some(index) = foreign.and_then(Foreign::run) {
+    fn run(&mut self, due: &mut Due) {
+        if let Some(index) = due.run() {
             self.table.free(index);
         }
     }
@@ -290,70 +288,75 @@ impl<T: Threads> Drop for Core<T> {
     }
 }
 
-/// Notes that an operation has completed. Returns what foreign code is to be called for it.
+/// The flags of a completion that is not simply the only one of its operation.
+const SEVERAL: u32 = CompletionFlags::MORE.union(CompletionFlags::NOTIF).bits();
+
+/// Notes that an operation has completed, and what is left to do for it. Returns whether more can be
+/// left to do.
 #[inline]
-fn settle(table: &mut Table, in_flight: &mut u32, done: Completion) -> Option<Foreign> {
-    let index = u32::try_from(done.user_data).ok();
-    let index = index.filter(|&index| index < table.len())?;
-    let more = done.flags & CompletionFlags::MORE.bits() != 0;
+fn settle(table: &mut Table, in_flight: &mut u32, done: Completion, due: &mut Due) -> bool {
+    if done.user_data >= table.len().into() {
+        return true;
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "it was compared")]
+    let index = done.user_data as u32;
     let state = table.state(index);
-    match state {
-        State::InFlight { first, .. } | State::Abandoned { first, .. } if more => {
-            *first = done.res;
-            None
-        }
-        State::InFlight { first, waker } => {
-            *in_flight -= 1;
-            let (result, waker) = (result(done, *first), waker.take());
-            *state = State::Done {
-                result,
-                flags: done.flags,
-            };
-            waker.map(Foreign::Wake)
-        }
-        State::Abandoned { first, dispose } => {
-            *in_flight -= 1;
-            let (dispose, res) = (*dispose, result(done, *first));
-            *state = State::Emptied;
-            Some(Foreign::Dispose(Orphan {
+    if let State::InFlight { waker, .. } = *state
+        && done.flags & SEVERAL == 0
+    {
+        *state = State::Ended {
+            result: done.res,
+            flags: done.flags,
+        };
+        *in_flight -= 1;
+        return waker.is_none_or(|waker| due.wake(waker));
+    }
+    settle_rarely(table, in_flight, done, index, due)
+}
+
+/// The same for operations that nobody waits for, and for those that complete more than once.
+#[cold]
+#[inline(never)]
+fn settle_rarely(
+    table: &mut Table,
+    in_flight: &mut u32,
+    done: Completion,
+    index: u32,
+    due: &mut Due,
+) -> bool {
+    let state = table.state(index);
+    let (State::InFlight { first, .. } | State::Abandoned { first, .. }) = state else {
+        debug_assert!(false, "the kernel does not have slot {index}");
+        return true;
+    };
+    if done.more() {
+        *first = done.res;
+        return true;
+    }
+    // The result of a zero-copy send came before its notification.
+    let res = if done.is_notification() {
+        *first
+    } else {
+        done.res
+    };
+    let done = Completion { res, ..done };
+    let ended = State::Ended {
+        result: res,
+        flags: done.flags,
+    };
+    *in_flight -= 1;
+    match mem::replace(state, ended) {
+        State::InFlight { waker, .. } => waker.is_none_or(|waker| due.wake(waker)),
+        State::Abandoned { dispose, .. } => {
+            due.dispose(Orphan {
                 index,
                 kept: table.kept(index),
                 dispose,
-                done: Completion { res, ..done },
-            }))
+                done,
+            });
+            false
         }
-        _ => {
-            debug_assert!(false, "the kernel does not have slot {index}");
-            None
-        }
-    }
-}
-
-/// The result of an operation: of a zero-copy send the one that came before its notification.
-#[inline]
-fn result(done: Completion, first: i32) -> i32 {
-    if done.flags & CompletionFlags::NOTIF.bits() == 0 {
-        done.res
-    } else {
-        first
-    }
-}
-
-impl Foreign {
-    /// Does it, and returns the slot that is to be given back.
-    pub(super) fn run(self) -> Option<u32> {
-        match self {
-            Self::Wake(waker) => {
-                waker.wake();
-                None
-            }
-            Self::Dispose(orphan) => {
-                // SAFETY: the slot holds an operation of the type that this function was made for;
-                // its last completion has been taken, and its slot is empty after this.
-                unsafe { (orphan.dispose)(orphan.kept, orphan.done) };
-                Some(orphan.index)
-            }
-        }
+        State::Ended { .. } => true,
     }
 }
 

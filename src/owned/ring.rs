@@ -1,5 +1,10 @@
 //! The ring that owns its operations.
 
+#![expect(
+    clippy::inline_always,
+    reason = "the system call belongs into the caller's own loop: see `enter`"
+)]
+
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::io;
@@ -7,7 +12,7 @@ use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::access::Access;
+use super::access::{Access, KEY, Key};
 use super::core::{Core, StillInFlight};
 use super::operation::Operation;
 use super::ticket::Ticket;
@@ -34,7 +39,7 @@ unsafe impl Access for &Ring {
     type Threads = OneThread;
 
     #[inline]
-    fn with<R>(&self, function: impl FnOnce(&mut Core<OneThread>) -> R) -> R {
+    fn with<R>(&self, _: Key, function: impl FnOnce(&mut Core<OneThread>) -> R) -> R {
         // SAFETY: see above.
         function(unsafe { &mut *self.core.get() })
     }
@@ -45,8 +50,8 @@ unsafe impl Access for Rc<Ring> {
     type Threads = OneThread;
 
     #[inline]
-    fn with<R>(&self, function: impl FnOnce(&mut Core<OneThread>) -> R) -> R {
-        (&**self).with(function)
+    fn with<R>(&self, key: Key, function: impl FnOnce(&mut Core<OneThread>) -> R) -> R {
+        (&**self).with(key, function)
     }
 }
 
@@ -121,9 +126,10 @@ impl Ring {
     /// # Errors
     ///
     /// [`SubmitError`]: what was pushed is still queued, and starts with a later submission.
+    #[inline(always)]
     pub fn submit(&self) -> Result<(), SubmitError> {
         let submitted = self.with_core(|core| core.sq.submit());
-        self.access().reap();
+        self.reap();
         submitted.map(drop)
     }
 
@@ -135,10 +141,10 @@ impl Ring {
     /// # Errors
     ///
     /// [`SubmitError`]: what was not taken is still queued, and starts with a later submission.
-    #[inline]
+    #[inline(always)]
     pub fn submit_and_wait(&self, n: u32) -> Result<(), SubmitError> {
         let submitted = self.with_core(|core| core.sq.submit_and_wait(n));
-        self.access().reap();
+        self.reap();
         submitted.map(drop)
     }
 
@@ -171,14 +177,14 @@ impl Ring {
         core.sq.fd()
     }
 
-    #[inline]
-    fn access(&self) -> &Self {
-        self
+    #[inline(never)]
+    fn reap(&self) {
+        Access::reap(&self);
     }
 
     #[inline]
     fn with_core<R>(&self, function: impl FnOnce(&mut Core<OneThread>) -> R) -> R {
-        Access::with(&self, function)
+        Access::with(&self, KEY, function)
     }
 }
 

@@ -1,9 +1,9 @@
 //! The slots that operations in flight are kept in.
 
 use std::alloc::{self, Layout};
-use std::mem::{MaybeUninit, offset_of};
+use std::mem::{ManuallyDrop, MaybeUninit, offset_of};
 use std::ptr::{self, NonNull};
-use std::task::Waker;
+use std::task::{RawWakerVTable, Waker};
 
 use super::operation::Operation;
 use crate::completion::Completion;
@@ -23,31 +23,61 @@ pub(super) type Dispose = unsafe fn(Kept, Completion);
 ///
 /// The kernel has it from the push to the last completion, a ticket until its output has been taken
 /// or it is dropped. A slot is free again when neither has it.
+#[derive(Clone, Copy)]
 pub(super) enum State {
-    /// Nobody has it. The next free slot, or [`NONE`].
-    Free { next: u32 },
-    /// The ticket has it, and the kernel not yet.
-    Prepared,
     /// The kernel and the ticket have it.
     InFlight {
         /// The result of a zero-copy send, whose notification is still to come.
         first: i32,
-        waker: Option<Waker>,
+        waker: Option<Waiting>,
     },
-    /// The ticket has it.
-    Done { result: i32, flags: u32 },
     /// The kernel has it.
     Abandoned { first: i32, dispose: Dispose },
-    /// The operation is being taken out.
-    Emptied,
+    /// The kernel does not have it. If a ticket does, the operation has ended so.
+    Ended { result: i32, flags: u32 },
+}
+
+/// A waker that is put away. Whoever takes it makes it one again, once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waiting {
+    vtable: &'static RawWakerVTable,
+    data: *const (),
+}
+
+impl Waiting {
+    #[inline]
+    pub(super) fn new(waker: Waker) -> Self {
+        let waker = ManuallyDrop::new(waker);
+        Self {
+            vtable: waker.vtable(),
+            data: waker.data(),
+        }
+    }
+
+    /// Whether it would wake the same as another.
+    #[inline]
+    pub(super) fn is(&self, waker: &Waker) -> bool {
+        ptr::eq(self.vtable, waker.vtable()) && self.data == waker.data()
+    }
+
+    /// # Safety
+    ///
+    /// It has been taken out of where it was put, and this is the only copy that is made a waker.
+    #[inline]
+    pub(super) unsafe fn into_waker(self) -> Waker {
+        // SAFETY: both came from a waker that was not dropped.
+        unsafe { Waker::new(self.data, self.vtable) }
+    }
 }
 
 /// No slot.
 pub(super) const NONE: u32 = u32::MAX;
 
 /// A slot. Its address stays the same as long as its table lives.
+///
+/// In a free one there is the number of the next.
 pub(super) struct Slot {
-    pub(super) state: State,
+    state: State,
     payload: Payload,
 }
 
@@ -58,6 +88,34 @@ const _: () = assert!(size_of::<Slot>() <= 72);
 pub(super) struct Kept(NonNull<u8>);
 
 impl Kept {
+    #[inline]
+    fn of(slot: NonNull<Slot>) -> Self {
+        // SAFETY: within the slot.
+        Self(unsafe { slot.byte_add(offset_of!(Slot, payload)) }.cast())
+    }
+
+    /// Notes which slot is the next that is free.
+    ///
+    /// # Safety
+    ///
+    /// The slot holds no operation.
+    #[inline]
+    unsafe fn put_next(self, next: u32) {
+        // SAFETY: the payload has room for a number, and alignment.
+        unsafe { self.0.cast::<u32>().write(next) };
+    }
+
+    /// The next slot that is free.
+    ///
+    /// # Safety
+    ///
+    /// The slot is free.
+    #[inline]
+    unsafe fn next(self) -> u32 {
+        // SAFETY: it was put there when the slot became free.
+        unsafe { self.0.cast::<u32>().read() }
+    }
+
     /// Whether an operation of this type is kept in the slot itself.
     const fn is_inline<O>() -> bool {
         size_of::<O>() <= INLINE && align_of::<O>() <= align_of::<Payload>()
@@ -134,7 +192,6 @@ pub(super) struct Table {
     len: u32,
     /// The first free slot, or [`NONE`].
     free: u32,
-    taken: u32,
 }
 
 // SAFETY: the slots are the table's own. What operations are in them is the business of whoever puts
@@ -156,17 +213,21 @@ impl Table {
             // SAFETY: the memory has room for so many slots.
             let slot = unsafe { slots.add(index as usize) };
             let free = Slot {
-                state: State::Free { next },
+                state: State::Ended {
+                    result: 0,
+                    flags: 0,
+                },
                 payload: Payload(MaybeUninit::uninit()),
             };
             // SAFETY: the room is the table's own and aligned for a slot.
             unsafe { slot.write(free) };
+            // SAFETY: it holds no operation.
+            unsafe { Kept::of(slot).put_next(next) };
         }
         Self {
             slots,
             len,
             free: if len > 0 { 0 } else { NONE },
-            taken: 0,
         }
     }
 
@@ -181,7 +242,14 @@ impl Table {
 
     /// How many slots somebody has.
     pub(super) fn taken(&self) -> u32 {
-        self.taken
+        let mut free = 0;
+        let mut index = self.free;
+        while index != NONE {
+            free += 1;
+            // SAFETY: the slot is free.
+            index = unsafe { self.kept(index).next() };
+        }
+        self.len - free
     }
 
     /// A slot's state. There must be such a slot.
@@ -202,8 +270,7 @@ impl Table {
         debug_assert!(index < self.len);
         // SAFETY: as for `state`.
         let slot = unsafe { self.slots.add(index as usize) };
-        // SAFETY: within the slot.
-        Kept(unsafe { slot.byte_add(offset_of!(Slot, payload)) }.cast())
+        Kept::of(slot)
     }
 
     /// Takes a free slot.
@@ -213,24 +280,17 @@ impl Table {
         if index == NONE {
             return None;
         }
-        let State::Free { next } = *self.state(index) else {
-            unreachable!("only free slots are in the list");
-        };
-        self.free = next;
-        self.taken += 1;
-        *self.state(index) = State::Prepared;
+        // SAFETY: the slot is free.
+        self.free = unsafe { self.kept(index).next() };
         Some(index)
     }
 
-    /// Makes a slot free. Its operation has been taken out, and its waker too.
+    /// Makes a slot free. Its operation has been taken out.
     #[inline]
     pub(super) fn free(&mut self, index: u32) {
-        let next = self.free;
-        // What was there holds nothing that would have to be dropped.
-        // SAFETY: the state is valid for writes.
-        unsafe { ptr::write(self.state(index), State::Free { next }) };
+        // SAFETY: the slot holds no operation any longer.
+        unsafe { self.kept(index).put_next(self.free) };
         self.free = index;
-        self.taken -= 1;
     }
 }
 

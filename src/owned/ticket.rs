@@ -7,7 +7,7 @@ use std::mem::ManuallyDrop;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use super::access::RingRef;
+use super::access::{KEY, RingRef};
 use super::core::Core;
 use super::operation::Operation;
 use super::ring::Full;
@@ -68,7 +68,7 @@ impl<R: RingRef, O: Operation> Unpushed<'_, R, O> {
         let this = ManuallyDrop::new(self);
         // SAFETY: the slot holds it, and the kernel has not seen it.
         let operation = unsafe { this.kept.take() };
-        this.ring.with(|core| core.free(this.index));
+        this.ring.with(KEY, |core| core.free(this.index));
         operation
     }
 }
@@ -78,7 +78,7 @@ impl<R: RingRef, O: Operation> Drop for Unpushed<'_, R, O> {
         // Its entry could not be made: there was a panic.
         // SAFETY: as above, and it is taken once.
         let operation: O = unsafe { self.kept.take() };
-        self.ring.with(|core| core.free(self.index));
+        self.ring.with(KEY, |core| core.free(self.index));
         drop(operation);
     }
 }
@@ -86,7 +86,7 @@ impl<R: RingRef, O: Operation> Drop for Unpushed<'_, R, O> {
 impl<R: RingRef, O: Operation> Ticket<R, O> {
     #[inline]
     pub(super) fn push(ring: R, operation: O) -> Result<Self, Full<O>> {
-        let Some((index, kept)) = ring.with(Core::prepare) else {
+        let Some((index, kept)) = ring.with(KEY, Core::prepare) else {
             return Err(Full(operation));
         };
         // SAFETY: the slot was just taken.
@@ -103,7 +103,7 @@ impl<R: RingRef, O: Operation> Ticket<R, O> {
         // SAFETY: nobody else uses it.
         let sqe = unsafe { operation.as_mut() }.entry();
         // SAFETY: the entry is that of the operation in this slot.
-        if ring.with(|core| unsafe { core.push(index, &sqe) }).is_err() {
+        if ring.with(KEY, |core| unsafe { core.push(index, &sqe) }).is_err() {
             return Err(Full(unpushed.take()));
         }
         let _pushed = ManuallyDrop::new(unpushed);
@@ -118,7 +118,7 @@ impl<R: RingRef, O: Operation> Ticket<R, O> {
     /// completions.
     #[inline]
     pub fn is_done(&self) -> bool {
-        self.ring.with(|core| core.is_done(self.index))
+        self.ring.with(KEY, |core| core.is_done(self.index))
     }
 
     /// Takes the output if the operation is known to have ended.
@@ -142,7 +142,7 @@ impl<R: RingRef, O: Operation> Ticket<R, O> {
             if let Some(output) = self.take_done() {
                 return Ok(output);
             }
-            let submitted = self.ring.with(|core| core.sq.submit_and_wait(1));
+            let submitted = self.ring.with(KEY, |core| core.sq.submit_and_wait(1));
             self.ring.reap();
             if let Err(error) = submitted
                 && !self.is_done()
@@ -165,12 +165,10 @@ impl<R: RingRef, O: Operation> Ticket<R, O> {
     /// The operation, if it has ended, with how it did.
     #[inline]
     fn take_operation(&mut self) -> Option<(O, Completion)> {
-        let (kept, done) = self.ring.with(|core| core.take_done(self.index))?;
-        // SAFETY: the operation has ended, and its slot was given up.
-        let operation = unsafe { kept.take() };
-        self.ring.with(|core| core.free(self.index));
+        // SAFETY: the ticket has the slot, and no longer if this gives the operation.
+        let taken = self.ring.with(KEY, |core| unsafe { core.take(self.index) })?;
         self.index = NONE;
-        Some((operation, done))
+        Some(taken)
     }
 }
 
@@ -187,10 +185,10 @@ impl<R: RingRef, O: Operation> Future for Ticket<R, O> {
             return Poll::Ready(output);
         }
         let (index, waker) = (self.index, context.waker());
-        if !self.ring.with(|core| core.has_waker(index, waker)) {
+        if !self.ring.with(KEY, |core| core.has_waker(index, waker)) {
             let waker = waker.clone();
             // What comes back is dropped here, where the ring is not borrowed.
-            let _old = self.ring.with(|core| core.set_waker(index, waker));
+            let _old = self.ring.with(KEY, |core| core.set_waker(index, waker));
         }
         Poll::Pending
     }
@@ -209,7 +207,7 @@ impl<R: RingRef, O: Operation> Drop for Ticket<R, O> {
         let cancelled = O::CANCELLED_WHEN_ABANDONED;
         let abandon = |core: &mut Core<_>| core.abandon(self.index, slot::dispose::<O>, cancelled);
         // Its waker is dropped here, where the ring is not borrowed.
-        let _waker = self.ring.with(abandon);
+        let _waker = self.ring.with(KEY, abandon);
     }
 }
 
