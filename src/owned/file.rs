@@ -125,6 +125,8 @@ pub struct Fsync<F> {
 unsafe impl<F: Descriptor> Operation for Fsync<F> {
     type Output = io::Result<()>;
 
+    const CANCELLED_WHEN_ABANDONED: bool = false;
+
     fn entry(&mut self) -> Sqe {
         let target = self.file.target();
         let mut sqe = Sqe::of(&operation::Fsync {

@@ -103,7 +103,8 @@ impl<R: RingRef, O: Operation> Ticket<R, O> {
         // SAFETY: nobody else uses it.
         let sqe = unsafe { operation.as_mut() }.entry();
         // SAFETY: the entry is that of the operation in this slot.
-        if ring.with(KEY, |core| unsafe { core.push(index, &sqe) }).is_err() {
+        let pushed = ring.with(KEY, |core| unsafe { core.push(index, &sqe) });
+        if pushed.is_err() {
             return Err(Full(unpushed.take()));
         }
         let _pushed = ManuallyDrop::new(unpushed);
@@ -166,7 +167,9 @@ impl<R: RingRef, O: Operation> Ticket<R, O> {
     #[inline]
     fn take_operation(&mut self) -> Option<(O, Completion)> {
         // SAFETY: the ticket has the slot, and no longer if this gives the operation.
-        let taken = self.ring.with(KEY, |core| unsafe { core.take(self.index) })?;
+        let taken = self
+            .ring
+            .with(KEY, |core| unsafe { core.take(self.index) })?;
         self.index = NONE;
         Some(taken)
     }

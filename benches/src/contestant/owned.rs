@@ -67,11 +67,11 @@ fn tickets<T, O: Operation>(
     let mut tickets = Vec::with_capacity(batch as usize);
     for _ in 0..rounds {
         for n in 0..batch {
-            tickets.push(ring.push(operation(&mut things, n)).ok().expect("room"));
+            tickets.push(ring.push(operation(&mut things, n)).expect("room"));
         }
         ring.submit_and_wait(batch).expect("a submission");
         for ticket in tickets.drain(..) {
-            take(&mut things, ticket.try_take().ok().expect("it has ended"));
+            take(&mut things, ticket.try_take().expect("it has ended"));
         }
     }
 }
@@ -90,7 +90,7 @@ fn futures<T, O: Operation>(
     let mut tickets: Vec<Ticket<_, O>> = Vec::with_capacity(batch as usize);
     for _ in 0..rounds {
         for n in 0..batch {
-            tickets.push(ring.push(operation(&mut things, n)).ok().expect("room"));
+            tickets.push(ring.push(operation(&mut things, n)).expect("room"));
         }
         for ticket in &mut tickets {
             assert!(Pin::new(ticket).poll(&mut context).is_pending());

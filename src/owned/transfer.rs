@@ -1,0 +1,142 @@
+//! Sending and receiving.
+
+use std::io;
+
+use super::buffer::{Buffer, BufferMut, entry_len};
+use super::descriptor::Descriptor;
+use super::file::{count, fill};
+use super::operation::Operation;
+use crate::completion::Completion;
+use crate::entry::{RecvSendFlags, Sqe};
+use crate::operation;
+
+/// Receives from a socket, into as much room as the buffer has.
+///
+/// # Output
+///
+/// How many bytes were received, 0 if the peer has ended its side, and the buffer. A vector's length
+/// is that number; it is unchanged after an error.
+///
+/// # Cancellation
+///
+/// What has been received when nobody waits for it any longer is lost.
+///
+/// See [`operation::Recv`].
+#[derive(Debug)]
+#[must_use = "an operation is carried out when it is pushed to a ring"]
+pub struct Recv<S, B> {
+    /// The socket.
+    pub socket: S,
+    /// Where the bytes go.
+    pub buffer: B,
+    /// `MSG_*`, or 0.
+    pub flags: i32,
+}
+
+// SAFETY: the entry names the buffer's room and the socket, which are owned and not used until it
+// has ended.
+unsafe impl<S: Descriptor, B: BufferMut> Operation for Recv<S, B> {
+    type Output = (io::Result<usize>, B);
+
+    #[inline]
+    fn entry(&mut self) -> Sqe {
+        let target = self.socket.target();
+        let mut sqe = Sqe::of(&operation::Recv {
+            sockfd: target.number(),
+            buf: self.buffer.room().cast(),
+            len: entry_len(self.buffer.capacity()),
+            // Truncation would have the result be more than there was room for.
+            flags: self.flags & !libc::MSG_TRUNC,
+        });
+        target.mark(&mut sqe);
+        sqe
+    }
+
+    #[inline]
+    fn complete(mut self, done: Completion) -> Self::Output {
+        (fill(&mut self.buffer, done), self.buffer)
+    }
+}
+
+/// Sends a buffer to a connected socket's peer.
+///
+/// # Output
+///
+/// How many bytes were sent, which can be fewer unless the flags have `MSG_WAITALL`, and the buffer.
+///
+/// See [`operation::Send`].
+#[derive(Debug)]
+#[must_use = "an operation is carried out when it is pushed to a ring"]
+pub struct Send<S, B> {
+    /// The socket.
+    pub socket: S,
+    /// What is sent.
+    pub buffer: B,
+    /// `MSG_*`, or 0. `MSG_NOSIGNAL` is added.
+    pub flags: i32,
+}
+
+// SAFETY: the entry names the buffer's bytes and the socket, which are owned and not used until it
+// has ended.
+unsafe impl<S: Descriptor, B: Buffer> Operation for Send<S, B> {
+    type Output = (io::Result<usize>, B);
+
+    #[inline]
+    fn entry(&mut self) -> Sqe {
+        let target = self.socket.target();
+        let mut sqe = Sqe::of(&operation::Send {
+            sockfd: target.number(),
+            buf: self.buffer.address().cast(),
+            len: entry_len(self.buffer.bytes()),
+            flags: self.flags | libc::MSG_NOSIGNAL,
+        });
+        target.mark(&mut sqe);
+        sqe
+    }
+
+    #[inline]
+    fn complete(self, done: Completion) -> Self::Output {
+        (count(done), self.buffer)
+    }
+}
+
+/// Sends a buffer without copying it, if the kernel can.
+///
+/// # Output
+///
+/// That of [`Send`]. It comes when the kernel has let go of the buffer, which can be long after the
+/// bytes were sent: when the peer has received them.
+///
+/// See [`operation::SendZc`].
+#[derive(Debug)]
+#[must_use = "an operation is carried out when it is pushed to a ring"]
+pub struct SendZc<S, B> {
+    /// The socket.
+    pub socket: S,
+    /// What is sent.
+    pub buffer: B,
+    /// `MSG_*`, or 0. `MSG_NOSIGNAL` is added.
+    pub flags: i32,
+}
+
+// SAFETY: as for `Send`. The notification is waited for.
+unsafe impl<S: Descriptor, B: Buffer> Operation for SendZc<S, B> {
+    type Output = (io::Result<usize>, B);
+
+    fn entry(&mut self) -> Sqe {
+        let target = self.socket.target();
+        let mut sqe = Sqe::of(&operation::SendZc {
+            sockfd: target.number(),
+            buf: self.buffer.address().cast(),
+            len: entry_len(self.buffer.bytes()),
+            flags: self.flags | libc::MSG_NOSIGNAL,
+            zc_flags: RecvSendFlags::empty(),
+        });
+        target.mark(&mut sqe);
+        sqe
+    }
+
+    fn complete(self, done: Completion) -> Self::Output {
+        (count(done), self.buffer)
+    }
+}
