@@ -47,6 +47,9 @@ pub unsafe trait Access {
             if due.is_empty() {
                 return;
             }
+            if let Some(index) = due.take_again() {
+                self.with(KEY, |core| core.cancel(index));
+            }
             if let Some(index) = due.run() {
                 self.with(KEY, |core| core.free(index));
             }

@@ -17,8 +17,15 @@ use crate::operation::{Cancel, CancelFlags};
 use crate::submission::SubmissionQueue;
 use crate::wait::Wait;
 
-/// The number of entries that belong to no slot. Slots have lower ones.
+/// The number of entries that belong to nobody. Slots have the lowest numbers.
 const NOBODY: u64 = u64::MAX;
+
+/// What is added to a slot's number for the cancellation of its operation.
+const CANCEL: u64 = 1 << 32;
+
+/// How often the kernel is asked to stop an operation. It does not find one that is just about to try
+/// again, since something has woken it, and that may then go on waiting.
+const TRIES: u8 = 4;
 
 /// How long a dropped ring waits for what the kernel still has, before it leaks it.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -161,7 +168,11 @@ impl<T: Threads> Core<T> {
         let State::InFlight { first, waker } = *self.table.state(index) else {
             return None;
         };
-        *self.table.state(index) = State::Abandoned { first, dispose };
+        *self.table.state(index) = State::Abandoned {
+            tries: if cancelled { TRIES } else { 0 },
+            first,
+            dispose,
+        };
         if cancelled {
             self.cancel(index);
         }
@@ -170,18 +181,31 @@ impl<T: Threads> Core<T> {
     }
 
     /// Asks the kernel to stop the operation in a slot, with the next submission.
-    fn cancel(&mut self, index: u32) {
+    ///
+    /// If the queue is full it is submitted first. If it is full even then, the operation goes on
+    /// until it ends by itself.
+    pub(super) fn cancel(&mut self, index: u32) {
+        if let State::Abandoned { tries, .. } = self.table.state(index) {
+            *tries = tries.saturating_sub(1);
+        }
+        if !self.push_cancel(index) && self.sq.submit().is_ok() {
+            self.push_cancel(index);
+        }
+    }
+
+    /// Pushes the cancellation of the operation in a slot, if there is room.
+    fn push_cancel(&mut self, index: u32) -> bool {
         let cancel = Cancel {
             user_data: index.into(),
             flags: CancelFlags::empty(),
         };
         // SAFETY: a cancellation points to nothing.
-        let pushed = unsafe { self.sq.push(&cancel, NOBODY) };
-        if pushed.is_err() && self.sq.submit().is_ok() {
-            // Without room even now it goes on until it ends by itself.
-            // SAFETY: as above.
-            let _ = unsafe { self.sq.push(&cancel, NOBODY) };
-        }
+        unsafe { self.sq.push(&cancel, CANCEL | u64::from(index)) }.is_ok()
+    }
+
+    /// Whether the kernel has the operation in a slot.
+    fn has(&mut self, index: u32) -> bool {
+        !matches!(self.table.state(index), State::Ended { .. })
     }
 
     /// Takes completions until there are no more, or no more can be left to do for them.
@@ -219,11 +243,7 @@ impl<T: Threads> Core<T> {
             settle(&mut self.table, &mut self.in_flight, cancelled, &mut due);
             self.run(&mut due);
         }
-        let all = Cancel {
-            user_data: 0,
-            flags: CancelFlags::ANY,
-        };
-        let mut asked = false;
+        let mut asked = 0;
         loop {
             self.reap(&mut due);
             if !due.is_empty() {
@@ -234,9 +254,9 @@ impl<T: Threads> Core<T> {
             if self.in_flight == 0 || left.is_zero() {
                 return self.in_flight;
             }
-            if !asked {
-                // SAFETY: a cancellation points to nothing.
-                asked = unsafe { self.sq.push(&all, NOBODY) }.is_ok();
+            // One by one, which every kernel can.
+            while asked < self.table.len() && (!self.has(asked) || self.push_cancel(asked)) {
+                asked += 1;
             }
             let step = left.min(STEP);
             let wait = Wait::for_completions(1).timeout(step);
@@ -248,6 +268,9 @@ impl<T: Threads> Core<T> {
     }
 
     fn run(&mut self, due: &mut Due) {
+        if let Some(index) = due.take_again() {
+            self.cancel(index);
+        }
         if let Some(index) = due.run() {
             self.table.free(index);
         }
@@ -296,7 +319,7 @@ const SEVERAL: u32 = CompletionFlags::MORE.union(CompletionFlags::NOTIF).bits();
 #[inline]
 fn settle(table: &mut Table, in_flight: &mut u32, done: Completion, due: &mut Due) -> bool {
     if done.user_data >= table.len().into() {
-        return true;
+        return settle_cancellation(table, done, due);
     }
     #[expect(clippy::cast_possible_truncation, reason = "it was compared")]
     let index = done.user_data as u32;
@@ -312,6 +335,23 @@ fn settle(table: &mut Table, in_flight: &mut u32, done: Completion, due: &mut Du
         return waker.is_none_or(|waker| due.wake(waker));
     }
     settle_rarely(table, in_flight, done, index, due)
+}
+
+/// Notes how a cancellation has ended.
+#[cold]
+#[inline(never)]
+fn settle_cancellation(table: &mut Table, done: Completion, due: &mut Due) -> bool {
+    let index = u32::try_from(done.user_data.wrapping_sub(CANCEL)).ok();
+    let Some(index) = index.filter(|&index| index < table.len()) else {
+        return true;
+    };
+    // By now the slot may be another operation's, which is as abandoned if it is.
+    let goes_on = matches!(table.state(index), State::Abandoned { tries: 1.., .. });
+    let again = goes_on && done.res == -libc::ENOENT;
+    if again {
+        due.cancel_again(index);
+    }
+    !again
 }
 
 /// The same for operations that nobody waits for, and for those that complete more than once.

@@ -27,6 +27,8 @@ pub(super) struct Due {
     first: usize,
     end: usize,
     orphan: Option<Orphan>,
+    /// A slot whose operation the kernel is to be asked once more to stop.
+    again: Option<u32>,
 }
 
 impl Due {
@@ -37,6 +39,7 @@ impl Due {
             first: 0,
             end: 0,
             orphan: None,
+            again: None,
         }
     }
 
@@ -54,10 +57,22 @@ impl Due {
         self.orphan = Some(orphan);
     }
 
+    /// Adds a slot whose operation is to be cancelled once more. There is room for one.
+    pub(super) fn cancel_again(&mut self, index: u32) {
+        debug_assert!(self.again.is_none(), "a second one");
+        self.again = Some(index);
+    }
+
+    /// The slot whose operation is to be cancelled once more.
+    #[inline]
+    pub(super) fn take_again(&mut self) -> Option<u32> {
+        self.again.take()
+    }
+
     /// Whether nothing is left to do.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.first == self.end && self.orphan.is_none()
+        self.first == self.end && self.orphan.is_none() && self.again.is_none()
     }
 
     /// Does it, and returns the slot that is to be given back.

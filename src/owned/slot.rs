@@ -32,7 +32,12 @@ pub(super) enum State {
         waker: Option<Waiting>,
     },
     /// The kernel has it.
-    Abandoned { first: i32, dispose: Dispose },
+    Abandoned {
+        /// How often the kernel is still to be asked to stop it, if it does not find it.
+        tries: u8,
+        first: i32,
+        dispose: Dispose,
+    },
     /// The kernel does not have it. If a ticket does, the operation has ended so.
     Ended { result: i32, flags: u32 },
 }
