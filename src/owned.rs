@@ -69,9 +69,11 @@ mod slot;
 mod socket;
 mod ticket;
 mod time;
+#[cfg(feature = "tokio")]
+mod tokio;
 mod transfer;
 
-pub use self::access::RingRef;
+pub use self::access::{RingRef, WaitableRef};
 pub use self::address::Address;
 pub use self::buffer::{Buffer, BufferMut, View};
 pub use self::core::StillInFlight;
@@ -84,4 +86,6 @@ pub use self::ring::{Full, Ring};
 pub use self::socket::{Accept, Bind, Connect, Listen, Shutdown, Socket};
 pub use self::ticket::{Ticket, WaitError};
 pub use self::time::{Poll, Sleep};
+#[cfg(feature = "tokio")]
+pub use self::tokio::{TokioRef, TokioRing};
 pub use self::transfer::{Recv, Send, SendZc};

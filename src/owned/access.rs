@@ -7,11 +7,16 @@ use super::due::Due;
 use super::ring::Ring;
 use crate::kind::Threads;
 
-/// A reference to a ring: `&Ring` or `Rc<Ring>`.
+/// A reference to a ring.
 pub trait RingRef: Access + Unpin {}
 
+/// A reference to a ring whose thread can wait for it: `&Ring` or `Rc<Ring>`.
+pub trait WaitableRef: RingRef {}
+
 impl RingRef for &Ring {}
+impl WaitableRef for &Ring {}
 impl RingRef for Rc<Ring> {}
+impl WaitableRef for Rc<Ring> {}
 
 /// What it takes to have a ring for oneself: being part of this layer. Whoever has a type that is a
 /// [`RingRef`] can call all methods of `Access`.
@@ -52,7 +57,18 @@ pub unsafe trait Access {
             }
             if let Some(index) = due.run() {
                 self.with(KEY, |core| core.free(index));
+                self.freed();
             }
         }
     }
+
+    /// Is told that a slot has become free.
+    #[doc(hidden)]
+    #[inline]
+    fn freed(&self) {}
+
+    /// Hands what was pushed to the kernel, if nobody else would do so soon.
+    #[doc(hidden)]
+    #[inline]
+    fn flush(&self) {}
 }

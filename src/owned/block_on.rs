@@ -56,10 +56,9 @@ impl Ring {
                     return Ok(output);
                 }
             }
-            if let Err(error) = self.submit_and_wait(1)
-                && !woken.0.load(Ordering::Acquire)
-            {
-                return Err(error);
+            match self.submit_and_wait(1) {
+                Err(error) if !woken.0.load(Ordering::Acquire) => return Err(error),
+                _ => {}
             }
         }
     }

@@ -66,6 +66,11 @@ pub struct View<B> {
 }
 
 impl<B> View<B> {
+    /// Where in the buffer the part begins.
+    pub fn start(&self) -> u32 {
+        self.start
+    }
+
     /// The whole buffer again.
     pub fn into_inner(self) -> B {
         self.buffer

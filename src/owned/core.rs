@@ -143,18 +143,16 @@ impl<T: Threads> Core<T> {
         }
     }
 
-    /// Gives a slot another waker, and returns the one that it had, or this one if its operation has
-    /// ended.
+    /// Gives a slot another waker, and returns the one that it had; or this one, as an error, if its
+    /// operation has ended.
     #[inline]
-    pub(super) fn set_waker(&mut self, index: u32, new: Waker) -> Option<Waker> {
-        match self.table.state(index) {
-            State::InFlight { waker, .. } => {
-                let old = waker.replace(Waiting::new(new))?;
-                // SAFETY: it was taken out of its slot.
-                Some(unsafe { old.into_waker() })
-            }
-            _ => Some(new),
-        }
+    pub(super) fn set_waker(&mut self, index: u32, new: Waker) -> Result<Option<Waker>, Waker> {
+        let State::InFlight { waker, .. } = self.table.state(index) else {
+            return Err(new);
+        };
+        let old = waker.replace(Waiting::new(new));
+        // SAFETY: it was taken out of its slot.
+        Ok(old.map(|old| unsafe { old.into_waker() }))
     }
 
     /// Notes that nobody waits for the operation in a slot any longer, and asks the kernel to stop
@@ -324,17 +322,17 @@ fn settle(table: &mut Table, in_flight: &mut u32, done: Completion, due: &mut Du
     #[expect(clippy::cast_possible_truncation, reason = "it was compared")]
     let index = done.user_data as u32;
     let state = table.state(index);
-    if let State::InFlight { waker, .. } = *state
-        && done.flags & SEVERAL == 0
-    {
-        *state = State::Ended {
-            result: done.res,
-            flags: done.flags,
-        };
-        *in_flight -= 1;
-        return waker.is_none_or(|waker| due.wake(waker));
+    match *state {
+        State::InFlight { waker, .. } if done.flags & SEVERAL == 0 => {
+            *state = State::Ended {
+                result: done.res,
+                flags: done.flags,
+            };
+            *in_flight -= 1;
+            waker.is_none_or(|waker| due.wake(waker))
+        }
+        _ => settle_rarely(table, in_flight, done, index, due),
     }
-    settle_rarely(table, in_flight, done, index, due)
 }
 
 /// Notes how a cancellation has ended.

@@ -7,7 +7,7 @@ use std::mem::ManuallyDrop;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use super::access::{KEY, RingRef};
+use super::access::{KEY, RingRef, WaitableRef};
 use super::core::Core;
 use super::operation::Operation;
 use super::ring::Full;
@@ -69,6 +69,7 @@ impl<R: RingRef, O: Operation> Unpushed<'_, R, O> {
         // SAFETY: the slot holds it, and the kernel has not seen it.
         let operation = unsafe { this.kept.take() };
         this.ring.with(KEY, |core| core.free(this.index));
+        this.ring.freed();
         operation
     }
 }
@@ -79,6 +80,7 @@ impl<R: RingRef, O: Operation> Drop for Unpushed<'_, R, O> {
         // SAFETY: as above, and it is taken once.
         let operation: O = unsafe { self.kept.take() };
         self.ring.with(KEY, |core| core.free(self.index));
+        self.ring.freed();
         drop(operation);
     }
 }
@@ -132,30 +134,6 @@ impl<R: RingRef, O: Operation> Ticket<R, O> {
         self.take_done().ok_or(self)
     }
 
-    /// Hands what was pushed to the kernel, waits until this operation has ended, and takes its
-    /// output.
-    ///
-    /// # Errors
-    ///
-    /// [`WaitError`] gives the ticket back.
-    pub fn wait(mut self) -> Result<O::Output, WaitError<Self>> {
-        loop {
-            if let Some(output) = self.take_done() {
-                return Ok(output);
-            }
-            let submitted = self.ring.with(KEY, |core| core.sq.submit_and_wait(1));
-            self.ring.reap();
-            if let Err(error) = submitted
-                && !self.is_done()
-            {
-                return Err(WaitError {
-                    error,
-                    ticket: self,
-                });
-            }
-        }
-    }
-
     /// The output, if the operation has ended. It can be taken once.
     #[inline]
     fn take_done(&mut self) -> Option<O::Output> {
@@ -171,7 +149,35 @@ impl<R: RingRef, O: Operation> Ticket<R, O> {
             .ring
             .with(KEY, |core| unsafe { core.take(self.index) })?;
         self.index = NONE;
+        self.ring.freed();
         Some(taken)
+    }
+}
+
+impl<R: WaitableRef, O: Operation> Ticket<R, O> {
+    /// Hands what was pushed to the kernel, waits until this operation has ended, and takes its
+    /// output.
+    ///
+    /// # Errors
+    ///
+    /// [`WaitError`] gives the ticket back.
+    pub fn wait(mut self) -> Result<O::Output, WaitError<Self>> {
+        loop {
+            if let Some(output) = self.take_done() {
+                return Ok(output);
+            }
+            let submitted = self.ring.with(KEY, |core| core.sq.submit_and_wait(1));
+            self.ring.reap();
+            match submitted {
+                Err(error) if !self.is_done() => {
+                    return Err(WaitError {
+                        error,
+                        ticket: self,
+                    });
+                }
+                _ => {}
+            }
+        }
     }
 }
 
@@ -184,16 +190,25 @@ impl<R: RingRef, O: Operation> Future for Ticket<R, O> {
             self.index != NONE,
             "a ticket was polled after its output was taken"
         );
-        if let Some(output) = self.take_done() {
-            return Poll::Ready(output);
-        }
-        let (index, waker) = (self.index, context.waker());
-        if !self.ring.with(KEY, |core| core.has_waker(index, waker)) {
+        loop {
+            if let Some(output) = self.take_done() {
+                return Poll::Ready(output);
+            }
+            let (index, waker) = (self.index, context.waker());
+            if self.ring.with(KEY, |core| core.has_waker(index, waker)) {
+                return Poll::Pending;
+            }
             let waker = waker.clone();
-            // What comes back is dropped here, where the ring is not borrowed.
-            let _old = self.ring.with(KEY, |core| core.set_waker(index, waker));
+            // Wakers that come back are dropped here, where the ring is not borrowed.
+            if self
+                .ring
+                .with(KEY, |core| core.set_waker(index, waker))
+                .is_ok()
+            {
+                return Poll::Pending;
+            }
+            // It has ended in between, on another thread.
         }
-        Poll::Pending
     }
 }
 
@@ -211,6 +226,7 @@ impl<R: RingRef, O: Operation> Drop for Ticket<R, O> {
         let abandon = |core: &mut Core<_>| core.abandon(self.index, slot::dispose::<O>, cancelled);
         // Its waker is dropped here, where the ring is not borrowed.
         let _waker = self.ring.with(KEY, abandon);
+        self.ring.flush();
     }
 }
 

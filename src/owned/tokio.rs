@@ -1,0 +1,231 @@
+//! A ring inside a tokio program.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::Poll;
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::{AbortHandle, yield_now};
+
+use super::access::{Access, KEY, Key, RingRef};
+use super::core::Core;
+use super::operation::Operation;
+use super::ring::Full;
+use super::ticket::Ticket;
+use crate::kind::AnyThread;
+use crate::params::IoUringParams;
+
+/// A ring that tasks of a tokio program share, on one thread or many.
+///
+/// It has no threads and no queue of its own. Whoever submits enters the kernel; tokio's reactor
+/// watches the ring's descriptor, and a task that [`new`](Self::new) spawns takes the completions and
+/// wakes the tasks that wait for them. A clone is another handle to the same ring.
+///
+/// ```
+/// use std::fs::File;
+/// use std::sync::Arc;
+/// use lio_uring::owned::{Read, TokioRing};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// let uring = TokioRing::new(64)?;
+/// let file = Arc::new(File::open("/proc/self/comm")?);
+/// let read = Read { file, buffer: vec![0; 64], offset: 0 };
+/// let (count, text) = uring.submit(read).await;
+/// assert_eq!(count?, text.len());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Dropping a future cancels its operation at once. Dropping the last handle, when no future is left
+/// either, ends what is in flight as dropping a [`Ring`](super::Ring) does: that blocks the thread
+/// until the cancelled operations have ended.
+#[derive(Clone)]
+pub struct TokioRing {
+    shared: Arc<Shared>,
+}
+
+/// What the handles and the futures share.
+struct Shared {
+    core: Mutex<Core<AnyThread>>,
+    /// A permit for each free slot.
+    room: Semaphore,
+    /// Told when something was pushed that could not be submitted.
+    retry: Arc<Notify>,
+    driver: Mutex<Option<AbortHandle>>,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let driver = self
+            .driver
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(driver) = driver.take() {
+            driver.abort();
+        }
+    }
+}
+
+/// A reference to a ring that is shared with a tokio program.
+#[derive(Clone)]
+pub struct TokioRef(Arc<Shared>);
+
+impl fmt::Debug for TokioRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokioRef(..)")
+    }
+}
+
+impl RingRef for TokioRef {}
+
+// SAFETY: the lock is held during the call, and functions that have the core call no foreign code, so
+// none of them is called within another.
+unsafe impl Access for TokioRef {
+    type Threads = AnyThread;
+
+    #[inline]
+    fn with<R>(&self, _: Key, function: impl FnOnce(&mut Core<AnyThread>) -> R) -> R {
+        // Functions that have the core leave it in order even when they panic: they have no foreign
+        // code that could.
+        function(&mut self.0.core.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn freed(&self) {
+        self.0.room.add_permits(1);
+    }
+
+    fn flush(&self) {
+        let unsubmitted = self.with(KEY, |core| core.sq.submit().is_err());
+        self.reap();
+        if unsubmitted {
+            self.0.retry.notify_one();
+        }
+    }
+}
+
+impl TokioRing {
+    /// Makes a ring with room for `entries` operations to be submitted at a time, and for twice as
+    /// many in flight, and spawns the task that takes its completions.
+    ///
+    /// # Errors
+    ///
+    /// [`SetupError`](crate::SetupError) as an [`io::Error`], and what keeps tokio from watching a
+    /// descriptor.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime with its I/O driver enabled.
+    pub fn new(entries: u32) -> io::Result<Self> {
+        Self::with_params(IoUringParams::default().entries(entries))
+    }
+
+    /// Makes a ring with other parameters.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](Self::new).
+    ///
+    /// # Panics
+    ///
+    /// As for [`new`](Self::new).
+    pub fn with_params(params: IoUringParams<AnyThread>) -> io::Result<Self> {
+        let core = Core::new(params.halves()?);
+        let capacity = core.capacity() as usize;
+        // A descriptor of its own, which stays open until the driver has been dropped.
+        let fd = core.sq.as_fd().try_clone_to_owned()?;
+        // SAFETY: the descriptor is owned, and so stays the same until it is dropped.
+        let fd = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?;
+        let retry = Arc::new(Notify::new());
+        let shared = Arc::new(Shared {
+            core: Mutex::new(core),
+            room: Semaphore::new(capacity),
+            retry: Arc::clone(&retry),
+            driver: Mutex::new(None),
+        });
+        let driver = tokio::spawn(drive(fd, retry, Arc::downgrade(&shared)));
+        let place = shared.driver.lock();
+        *place.unwrap_or_else(PoisonError::into_inner) = Some(driver.abort_handle());
+        Ok(Self { shared })
+    }
+
+    /// Submits an operation, and gives its output when it has ended.
+    ///
+    /// Nothing happens before the future is polled. It waits for room if there are as many
+    /// operations as the ring can have.
+    pub async fn submit<O: Operation + Send>(&self, operation: O) -> O::Output {
+        let ring = TokioRef(Arc::clone(&self.shared));
+        let mut operation = operation;
+        let ticket = loop {
+            // Every slot that becomes free gives a permit back.
+            match self.shared.room.acquire().await {
+                Ok(permit) => permit.forget(),
+                Err(_) => unreachable!("the semaphore is never closed"),
+            }
+            match Ticket::push(ring.clone(), operation) {
+                Ok(ticket) => break ticket,
+                Err(Full(back)) => operation = back,
+            }
+            // The queue is full of what could not be submitted.
+            ring.flush();
+            yield_now().await;
+        };
+        ring.flush();
+        drop(ring);
+        ticket.await
+    }
+
+    /// How many operations are in flight, or have ended and not been taken.
+    pub fn operations(&self) -> u32 {
+        let core = self.shared.core.lock();
+        core.unwrap_or_else(PoisonError::into_inner).taken()
+    }
+}
+
+impl fmt::Debug for TokioRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokioRing")
+            .field("operations", &self.operations())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Takes completions whenever there are any, and submits again what could not be submitted.
+async fn drive(fd: AsyncFd<OwnedFd>, retry: Arc<Notify>, ring: Weak<Shared>) {
+    let mut told = pin!(retry.notified());
+    loop {
+        let retries = poll_fn(|context| {
+            if told.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Ok(true));
+            }
+            fd.poll_read_ready(context).map_ok(|mut guard| {
+                // Cleared before the completions are taken: one that comes later sets it again.
+                guard.clear_ready();
+                false
+            })
+        });
+        let retries = retries.await;
+        // Without handles and futures there is nothing left to do, nor without a reactor.
+        let (Ok(retries), Some(shared)) = (retries, ring.upgrade()) else {
+            return;
+        };
+        let ring = TokioRef(shared);
+        if retries {
+            told.set(retry.notified());
+            ring.flush();
+        } else {
+            ring.reap();
+        }
+        drop(ring);
+        if retries {
+            // What keeps the kernel from taking more needs time to go away.
+            yield_now().await;
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! Rings inside tokio programs, of one thread and of many.
+#![cfg(target_os = "linux")]
+#![forbid(unsafe_code)]
+
+use std::fs::File;
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lio_uring::owned::{Nop, Read, Recv, Send, Sleep, TokioRing};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+/// Longer than anything here takes.
+const LIMIT: Duration = Duration::from_secs(120);
+
+fn runtimes() -> [(&'static str, Runtime); 2] {
+    [
+        (
+            "current_thread",
+            Builder::new_current_thread().enable_all().build(),
+        ),
+        (
+            "multi_thread",
+            Builder::new_multi_thread()
+                .worker_threads(4)
+                .enable_all()
+                .build(),
+        ),
+    ]
+    .map(|(name, runtime)| (name, runtime.expect("a runtime")))
+}
+
+/// Runs a test on both kinds of runtime, and ends it if it stalls.
+fn on_each<F: Future<Output = ()> + std::marker::Send + 'static>(test: impl Fn() -> F) {
+    for (name, runtime) in runtimes() {
+        let done = runtime.block_on(async { timeout(LIMIT, tokio::spawn(test())).await });
+        done.unwrap_or_else(|_| panic!("stalled on {name}"))
+            .unwrap_or_else(|error| panic!("on {name}: {error}"));
+    }
+}
+
+fn ring(entries: u32) -> TokioRing {
+    TokioRing::new(entries).expect("a ring")
+}
+
+/// Waits until nothing is in flight.
+async fn settle(uring: &TokioRing) {
+    while uring.operations() > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[test]
+fn operations_are_awaited_like_anything_else() {
+    on_each(|| async {
+        let uring = ring(8);
+        let file = Arc::new(File::open("/proc/self/exe").expect("this program"));
+        let read = Read {
+            file,
+            buffer: vec![0; 4],
+            offset: 0,
+        };
+        let (count, bytes) = uring.submit(read).await;
+        assert_eq!(count.expect("four bytes"), 4);
+        assert_eq!(bytes, b"\x7fELF");
+        // One that does not end while it is being submitted.
+        let sleep = Sleep::new(Duration::from_millis(5));
+        uring.submit(sleep).await.expect("no error");
+        assert_eq!(uring.operations(), 0);
+    });
+}
+
+#[test]
+fn many_tasks_share_few_slots_beside_tokios_own_sockets() {
+    const TASKS: u64 = 64;
+    const EACH: u64 = 16_000;
+    on_each(|| async {
+        let uring = ring(8);
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let address = listener.local_addr().expect("an address");
+        let echo = tokio::spawn(async move {
+            let (mut connection, _) = listener.accept().await.expect("a connection");
+            let (mut from, mut to) = connection.split();
+            tokio::io::copy(&mut from, &mut to).await.expect("an echo")
+        });
+        let client = tokio::spawn(async move {
+            let mut client = TcpStream::connect(address).await.expect("a connection");
+            for n in 0..2000_u32 {
+                client.write_all(&n.to_ne_bytes()).await.expect("sent");
+                assert_eq!(
+                    client.read_u32_le().await.expect("echoed").to_le_bytes(),
+                    n.to_ne_bytes()
+                );
+            }
+        });
+        let mut tasks = JoinSet::new();
+        for _ in 0..TASKS {
+            let uring = uring.clone();
+            tasks.spawn(async move {
+                for n in 0..EACH {
+                    uring.submit(Nop).await.expect("a NOP");
+                    if n % 500 == 0 {
+                        let sleep = Sleep::new(Duration::from_micros(50));
+                        uring.submit(sleep).await.expect("no error");
+                    }
+                }
+                EACH
+            });
+        }
+        let done = tasks.join_all().await;
+        assert_eq!(done.into_iter().sum::<u64>(), TASKS * EACH);
+        client.await.expect("no panic");
+        assert_eq!(echo.await.expect("no panic"), 8000);
+        assert_eq!(uring.operations(), 0);
+    });
+}
+
+#[test]
+fn messages_go_to_and_fro_between_tasks() {
+    on_each(|| async {
+        let uring = ring(8);
+        let (one, other) = UnixStream::pair().expect("a pair");
+        let (one, other) = (Arc::new(one), Arc::new(other));
+        let answering = {
+            let uring = uring.clone();
+            tokio::spawn(async move {
+                let mut buffer = Vec::with_capacity(64);
+                loop {
+                    let socket = Arc::clone(&other);
+                    let recv = Recv {
+                        socket,
+                        buffer,
+                        flags: 0,
+                    };
+                    let (count, received) = uring.submit(recv).await;
+                    if count? == 0 {
+                        return io::Result::Ok(());
+                    }
+                    let socket = Arc::clone(&other);
+                    let send = Send {
+                        socket,
+                        buffer: received,
+                        flags: 0,
+                    };
+                    let (count, back) = uring.submit(send).await;
+                    count?;
+                    buffer = back;
+                }
+            })
+        };
+        let mut buffer = Vec::with_capacity(64);
+        for n in 0..3000_u32 {
+            buffer.clear();
+            buffer.extend(n.to_ne_bytes());
+            let socket = Arc::clone(&one);
+            let (sent, back) = uring
+                .submit(Send {
+                    socket,
+                    buffer,
+                    flags: 0,
+                })
+                .await;
+            assert_eq!(sent.expect("sent"), 4);
+            let socket = Arc::clone(&one);
+            let recv = Recv {
+                socket,
+                buffer: back,
+                flags: 0,
+            };
+            let (count, answer) = uring.submit(recv).await;
+            assert_eq!(
+                (count.expect("an answer"), &answer[..]),
+                (4, &n.to_ne_bytes()[..])
+            );
+            buffer = answer;
+        }
+        one.shutdown(std::net::Shutdown::Both).expect("shut down");
+        answering.await.expect("no panic").expect("no error");
+    });
+}
+
+#[test]
+fn aborted_tasks_leave_nothing_behind() {
+    on_each(|| async {
+        let mut random = fastrand::Rng::with_seed(7);
+        let uring = ring(16);
+        let (one, other) = UnixStream::pair().expect("a pair");
+        let (one, other) = (Arc::new(one), Arc::new(other));
+        for _ in 0..300 {
+            let mut tasks = Vec::new();
+            // More than there are slots.
+            for _ in 0..48 {
+                let (uring, socket) = (uring.clone(), Arc::clone(&one));
+                tasks.push(tokio::spawn(async move {
+                    let buffer = vec![0; 16];
+                    uring
+                        .submit(Recv {
+                            socket,
+                            buffer,
+                            flags: 0,
+                        })
+                        .await
+                }));
+            }
+            for _ in 0..random.u8(..4) {
+                let socket = Arc::clone(&other);
+                let send = Send {
+                    socket,
+                    buffer: b"some".to_vec(),
+                    flags: 0,
+                };
+                // All slots may be taken by those that wait for it.
+                let _late = timeout(Duration::from_millis(1), uring.submit(send)).await;
+            }
+            for task in tasks {
+                if random.bool() {
+                    tokio::task::yield_now().await;
+                }
+                task.abort();
+            }
+        }
+        settle(&uring).await;
+        assert_eq!(Arc::strong_count(&one), 1, "an operation kept its socket");
+        // All slots are there again.
+        for _ in 0..100 {
+            uring.submit(Nop).await.expect("a NOP");
+        }
+    });
+}
+
+#[test]
+fn ring_that_is_dropped_with_its_futures_pending_ends_them() {
+    for (_, runtime) in runtimes() {
+        let (one, _other) = UnixStream::pair().expect("a pair");
+        let one = Arc::new(one);
+        runtime.block_on(async {
+            let uring = ring(8);
+            for _ in 0..8 {
+                let (uring, socket) = (uring.clone(), Arc::clone(&one));
+                tokio::spawn(async move {
+                    let buffer = vec![0; 16];
+                    uring
+                        .submit(Recv {
+                            socket,
+                            buffer,
+                            flags: 0,
+                        })
+                        .await
+                });
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        });
+        drop(runtime);
+        assert_eq!(Arc::strong_count(&one), 1, "an operation kept its socket");
+    }
+}
