@@ -226,7 +226,7 @@ fn fresh_socket(family: i32) -> OwnedFd {
 type Case = fn(&World, Way);
 
 /// Each operation of the layer, by its name, with one that is likely to be in flight.
-const CASES: [(&str, Case); 18] = [
+const CASES: [(&str, Case); 20] = [
     ("Nop", |_, way| let_go(way, Nop)),
     ("Read", |world, way| {
         let (file, buffer) = (Arc::clone(&world.direct), vec![1; BYTES]);
@@ -368,6 +368,36 @@ const CASES: [(&str, Case); 18] = [
                 offset: u64::MAX,
             },
         );
+    }),
+    ("CancelRequest", |_, _| {
+        let ring = Ring::new(8).expect("a ring");
+        let sleep = push(&ring, Sleep::new(Duration::from_secs(3600)));
+        // Neither the request nor its answer is waited for.
+        drop(sleep.cancel().expect("room"));
+        ring.submit().expect("a submission");
+        let request = sleep.cancel().expect("room");
+        drop((request, sleep));
+        settle(&ring);
+    }),
+    ("Limit", |world, way| {
+        let ring = Ring::new(8).expect("a ring");
+        let (socket, buffer) = (Arc::clone(&world.stream), vec![1; BYTES]);
+        let recv = Recv {
+            socket,
+            buffer,
+            flags: 0,
+        };
+        let limit = if way == Way::DropTicket { 0 } else { 3600 };
+        let ticket = ring
+            .push_within(recv, Duration::from_secs(limit))
+            .expect("room");
+        if way != Way::DropTicketUnsubmitted {
+            ring.submit().expect("a submission");
+        }
+        drop(ticket);
+        if way != Way::DropTicketAndRing {
+            settle(&ring);
+        }
     }),
 ];
 

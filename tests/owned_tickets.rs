@@ -7,7 +7,10 @@ use std::io::{self, Write as _};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use lio_uring::owned::{Nop, Read, Ring, Write};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use lio_uring::owned::{Cancelled, Fsync, Nop, Read, Recv, Ring, Send, Sleep, Write};
 
 #[test]
 fn reads_and_writes_give_their_buffers_back() -> io::Result<()> {
@@ -99,4 +102,133 @@ fn full_ring_gives_the_operation_back() -> io::Result<()> {
     assert_eq!(ring.operations(), 0);
     ring.push(Nop)?.wait()??;
     Ok(())
+}
+
+#[test]
+fn cancellation_says_what_it_found() -> io::Result<()> {
+    let ring = Ring::new(8)?;
+    let sleep = ring.push(Sleep::new(Duration::from_secs(3600)))?;
+    ring.submit()?;
+    assert_eq!(sleep.cancel()?.wait()??, Cancelled::Stopped);
+    let stopped = sleep.wait()?.expect_err("it was stopped");
+    assert_eq!(stopped.raw_os_error(), Some(libc::ECANCELED));
+
+    let nop = ring.push(Nop)?;
+    ring.submit_and_wait(1)?;
+    assert_eq!(nop.cancel()?.wait()??, Cancelled::NotFound);
+    nop.wait()??;
+    Ok(())
+}
+
+#[test]
+fn limit_stops_what_takes_longer_and_nothing_else() -> io::Result<()> {
+    let ring = Ring::new(8)?;
+    let (one, mut other) = UnixStream::pair()?;
+    let one = Rc::new(one);
+    let recv = |buffer| Recv {
+        socket: Rc::clone(&one),
+        buffer,
+        flags: 0,
+    };
+    let (late, buffer) = ring
+        .push_within(recv(vec![0; 8]), Duration::from_millis(2))?
+        .wait()?;
+    assert_eq!(
+        late.expect_err("nothing was sent").raw_os_error(),
+        Some(libc::ECANCELED)
+    );
+    other.write_all(b"in time")?;
+    let (count, buffer) = ring
+        .push_within(recv(buffer), Duration::from_secs(3600))?
+        .wait()?;
+    assert_eq!((count?, &buffer[..]), (7, &b"in time"[..]));
+    // The limit has ended with what it was for.
+    while ring.operations() > 0 {
+        ring.submit_and_wait(1)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn limited_operation_is_pushed_whole_or_not_at_all() -> io::Result<()> {
+    let ring = Ring::new(2)?;
+    let first = ring.push(Nop)?;
+    let full = ring.push_within(Nop, Duration::from_secs(1));
+    assert!(full.is_err(), "there is room for one entry only");
+    // Nothing of it is left.
+    let second = ring.push(Nop)?;
+    first.wait()??;
+    second.wait()??;
+    assert_eq!(ring.operations(), 0);
+    Ok(())
+}
+
+#[test]
+fn futures_are_driven_by_the_ring() -> io::Result<()> {
+    let ring = Rc::new(Ring::new(8)?);
+    let (one, other) = UnixStream::pair()?;
+    let (one, other) = (Rc::new(one), Rc::new(other));
+    let talk = async {
+        let send = Send {
+            socket: Rc::clone(&one),
+            buffer: String::from("a question"),
+            flags: 0,
+        };
+        let recv = Recv {
+            socket: Rc::clone(&other),
+            buffer: Vec::with_capacity(64),
+            flags: 0,
+        };
+        let (receiving, sending) = (ring.push_shared(recv)?, ring.push_shared(send)?);
+        let (count, text) = receiving.await;
+        assert_eq!((count?, &text[..]), (10, &b"a question"[..]));
+        let (count, text) = sending.await;
+        assert_eq!((count?, &text[..]), (10, "a question"));
+        io::Result::Ok(())
+    };
+    ring.block_on(talk)??;
+    assert_eq!(ring.operations(), 0);
+    Ok(())
+}
+
+#[test]
+fn operation_that_was_dropped_before_it_was_submitted_never_runs() -> io::Result<()> {
+    let file = Arc::new(tempfile::tempfile()?);
+    let ring = Ring::new(8)?;
+    let write = Write {
+        file: Arc::clone(&file),
+        buffer: "never written",
+        offset: 0,
+    };
+    drop(ring.push(write)?);
+    drop(ring);
+    assert_eq!(file.metadata()?.len(), 0);
+    assert_eq!(Arc::strong_count(&file), 1);
+    Ok(())
+}
+
+#[test]
+fn ring_that_is_closed_says_that_all_has_ended() -> io::Result<()> {
+    let ring = Ring::new(8)?;
+    let (socket, _peer) = UnixStream::pair()?;
+    let recv = Recv {
+        socket,
+        buffer: vec![0; 8],
+        flags: 0,
+    };
+    drop(ring.push(recv)?);
+    ring.submit()?;
+    ring.close(Duration::from_secs(60))?;
+    Ok(())
+}
+
+#[test]
+fn file_is_flushed() -> io::Result<()> {
+    let ring = Ring::new(8)?;
+    let file = tempfile::tempfile()?;
+    let fsync = Fsync {
+        file,
+        flags: lio_uring::operation::FsyncFlags::DATASYNC,
+    };
+    ring.push(fsync)?.wait()?
 }

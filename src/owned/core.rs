@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use super::due::{Due, Orphan};
 use super::operation::Operation;
-use super::slot::{Dispose, Kept, State, Table, Waiting};
+use super::slot::{Dispose, Kept, State, Table, Waiting, dispose};
+use super::time::Limit;
 use crate::completion::{Completion, CompletionFlags, CompletionQueue};
 use crate::entry::Sqe;
 use crate::error::QueueFull;
@@ -95,6 +96,32 @@ impl<T: Threads> Core<T> {
             waker: None,
         };
         self.in_flight += 1;
+        Ok(())
+    }
+
+    /// Pushes the entry of an operation, and behind it that of its limit, whose own end is nobody's
+    /// business; both or none.
+    ///
+    /// # Safety
+    ///
+    /// As for [`push`](Self::push), for both; the limit is a [`Limit`].
+    pub(super) unsafe fn push_limited(
+        &mut self,
+        index: u32,
+        sqe: &Sqe,
+        limit: u32,
+        limit_sqe: &Sqe,
+    ) -> Result<(), QueueFull> {
+        let _room_for_both = self.sq.reserve(2)?;
+        // SAFETY: the caller's promise.
+        unsafe { self.push(index, sqe) }?;
+        // SAFETY: as above.
+        unsafe { self.push(limit, limit_sqe) }?;
+        *self.table.state(limit) = State::Abandoned {
+            tries: 0,
+            first: 0,
+            dispose: dispose::<Limit>,
+        };
         Ok(())
     }
 

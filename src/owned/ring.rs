@@ -108,6 +108,38 @@ impl Ring {
         Ticket::push(self, operation)
     }
 
+    /// Pushes an operation that is stopped when it takes longer than this, counted from its start.
+    ///
+    /// Stopped, it ends with `ECANCELED`. What cannot be stopped, like a read from storage under way,
+    /// ends by itself.
+    ///
+    /// ```
+    /// use std::os::unix::net::UnixStream;
+    /// use std::time::Duration;
+    /// use lio_uring::owned::{Recv, Ring};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let ring = Ring::new(8)?;
+    /// let (socket, _peer) = UnixStream::pair()?;
+    /// let recv = Recv { socket, buffer: vec![0; 64], flags: 0 };
+    /// let limit = Duration::from_millis(1);
+    /// let (received, _buffer) = ring.push_within(recv, limit)?.wait()?;
+    /// assert_eq!(received.unwrap_err().raw_os_error(), Some(libc::ECANCELED));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Full`], as for [`push`](Self::push): it takes two slots and two entries.
+    pub fn push_within<O: Operation>(
+        &self,
+        operation: O,
+        limit: Duration,
+    ) -> Result<Ticket<&Self, O>, Full<O>> {
+        Ticket::push_within(self, operation, limit)
+    }
+
     /// Pushes an operation whose ticket keeps the ring alive instead of borrowing it.
     ///
     /// # Errors

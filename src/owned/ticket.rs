@@ -6,13 +6,17 @@ use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::access::{KEY, RingRef, WaitableRef};
+use super::cancel::CancelRequest;
 use super::core::Core;
 use super::operation::Operation;
 use super::ring::Full;
 use super::slot::{self, Kept, NONE};
+use super::time::Limit;
 use crate::completion::Completion;
+use crate::entry::{Sqe, SqeFlags};
 use crate::error::SubmitError;
 
 /// Stands for an operation that was pushed, and gets its output.
@@ -63,7 +67,29 @@ struct Unpushed<'a, R: RingRef, O: Operation> {
     _operation: PhantomData<fn() -> O>,
 }
 
-impl<R: RingRef, O: Operation> Unpushed<'_, R, O> {
+impl<'a, R: RingRef, O: Operation> Unpushed<'a, R, O> {
+    /// Moves an operation into a slot, and has it make its entry.
+    #[inline]
+    fn place(ring: &'a R, operation: O) -> Result<(Self, Sqe), Full<O>> {
+        let Some((index, kept)) = ring.with(KEY, Core::prepare) else {
+            return Err(Full(operation));
+        };
+        // SAFETY: the slot was just taken.
+        unsafe { kept.put(operation) };
+        let unpushed = Self {
+            ring,
+            index,
+            kept,
+            _operation: PhantomData,
+        };
+        // SAFETY: the slot holds it.
+        let mut operation = unsafe { kept.operation::<O>() };
+        // The operation's own code, which may use the ring.
+        // SAFETY: nobody else uses it.
+        let sqe = unsafe { operation.as_mut() }.entry();
+        Ok((unpushed, sqe))
+    }
+
     fn take(self) -> O {
         let this = ManuallyDrop::new(self);
         // SAFETY: the slot holds it, and the kernel has not seen it.
@@ -71,6 +97,12 @@ impl<R: RingRef, O: Operation> Unpushed<'_, R, O> {
         this.ring.with(KEY, |core| core.free(this.index));
         this.ring.freed();
         operation
+    }
+
+    /// Leaves the slot to the kernel, and to the ticket.
+    #[inline]
+    fn leave_to_kernel(self) {
+        let _pushed = ManuallyDrop::new(self);
     }
 }
 
@@ -88,33 +120,59 @@ impl<R: RingRef, O: Operation> Drop for Unpushed<'_, R, O> {
 impl<R: RingRef, O: Operation> Ticket<R, O> {
     #[inline]
     pub(super) fn push(ring: R, operation: O) -> Result<Self, Full<O>> {
-        let Some((index, kept)) = ring.with(KEY, Core::prepare) else {
-            return Err(Full(operation));
-        };
-        // SAFETY: the slot was just taken.
-        unsafe { kept.put(operation) };
-        let unpushed = Unpushed::<R, O> {
-            ring: &ring,
-            index,
-            kept,
-            _operation: PhantomData,
-        };
-        // SAFETY: the slot holds it.
-        let mut operation = unsafe { kept.operation::<O>() };
-        // The operation's own code, which may use the ring.
-        // SAFETY: nobody else uses it.
-        let sqe = unsafe { operation.as_mut() }.entry();
+        let (unpushed, sqe) = Unpushed::place(&ring, operation)?;
+        let index = unpushed.index;
         // SAFETY: the entry is that of the operation in this slot.
         let pushed = ring.with(KEY, |core| unsafe { core.push(index, &sqe) });
         if pushed.is_err() {
             return Err(Full(unpushed.take()));
         }
-        let _pushed = ManuallyDrop::new(unpushed);
-        Ok(Self {
+        unpushed.leave_to_kernel();
+        Ok(Self::new(ring, index))
+    }
+
+    /// Pushes an operation with a limit in time.
+    pub(super) fn push_within(ring: R, operation: O, limit: Duration) -> Result<Self, Full<O>> {
+        let (unpushed, mut sqe) = Unpushed::place(&ring, operation)?;
+        sqe.insert_flags(SqeFlags::IO_LINK);
+        let index = unpushed.index;
+        let (limit, limit_sqe) = match Unpushed::place(&ring, Limit::new(limit)) {
+            Ok(placed) => placed,
+            Err(Full(_)) => return Err(Full(unpushed.take())),
+        };
+        let pushed = ring.with(KEY, |core| {
+            // SAFETY: the entries are those of the operations in these slots.
+            unsafe { core.push_limited(index, &sqe, limit.index, &limit_sqe) }
+        });
+        if pushed.is_err() {
+            drop(limit);
+            return Err(Full(unpushed.take()));
+        }
+        unpushed.leave_to_kernel();
+        limit.leave_to_kernel();
+        Ok(Self::new(ring, index))
+    }
+
+    #[inline]
+    fn new(ring: R, index: u32) -> Self {
+        Self {
             ring,
             index,
             _operation: PhantomData,
-        })
+        }
+    }
+
+    /// Asks the kernel to stop the operation. The request is an operation of its own, whose output
+    /// says what the kernel found; that of this ticket says how its operation has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`], as for a push.
+    pub fn cancel(&self) -> Result<Ticket<R, CancelRequest>, Full<CancelRequest>>
+    where
+        R: Clone,
+    {
+        Ticket::push(self.ring.clone(), CancelRequest::new(self.index))
     }
 
     /// Whether the operation has ended, so that its output can be taken. Does not look for

@@ -86,3 +86,31 @@ unsafe impl<F: Descriptor> Operation for Poll<F> {
         done.result().map(i32::cast_unsigned)
     }
 }
+
+/// The time limit of the operation before it.
+#[derive(Debug)]
+pub(super) struct Limit {
+    time: Timespec,
+}
+
+impl Limit {
+    pub(super) fn new(limit: Duration) -> Self {
+        Self { time: limit.into() }
+    }
+}
+
+// SAFETY: the entry names the time, which is part of the value, and not changed.
+unsafe impl Operation for Limit {
+    type Output = ();
+
+    const CANCELLED_WHEN_ABANDONED: bool = false;
+
+    fn entry(&mut self) -> Sqe {
+        Sqe::of(&operation::LinkTimeout {
+            ts: &raw const self.time,
+            flags: TimeoutFlags::empty(),
+        })
+    }
+
+    fn complete(self, _: Completion) {}
+}
