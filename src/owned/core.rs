@@ -26,7 +26,7 @@ const CANCEL: u64 = 1 << 32;
 
 /// How often the kernel is asked to stop an operation. It does not find one that is just about to try
 /// again, since something has woken it, and that may then go on waiting.
-const TRIES: u8 = 4;
+const TRIES: u32 = 4;
 
 /// How long a dropped ring waits for what the kernel still has, before it leaks it.
 const PATIENCE: Duration = Duration::from_secs(10);

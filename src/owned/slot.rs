@@ -34,7 +34,7 @@ pub(super) enum State {
     /// The kernel has it.
     Abandoned {
         /// How often the kernel is still to be asked to stop it, if it does not find it.
-        tries: u8,
+        tries: u32,
         first: i32,
         dispose: Dispose,
     },

@@ -1,5 +1,10 @@
 //! What stands for an operation in flight.
 
+#![expect(
+    clippy::inline_always,
+    reason = "an entry that is returned from a call is copied"
+)]
+
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
@@ -69,7 +74,7 @@ struct Unpushed<'a, R: RingRef, O: Operation> {
 
 impl<'a, R: RingRef, O: Operation> Unpushed<'a, R, O> {
     /// Moves an operation into a slot, and has it make its entry.
-    #[inline]
+    #[inline(always)]
     fn place(ring: &'a R, operation: O) -> Result<(Self, Sqe), Full<O>> {
         let Some((index, kept)) = ring.with(KEY, Core::prepare) else {
             return Err(Full(operation));
