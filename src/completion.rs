@@ -277,6 +277,7 @@ impl<T: Threads, C: CqeSize> CompletionQueue<T, C> {
                 return completion;
             }
             self.run.advance(slots);
+            self.publish_head();
             if self.run.is_over() {
                 self.look_anew();
             }

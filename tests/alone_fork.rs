@@ -6,8 +6,10 @@
 use std::io::{self, Write as _};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixStream;
 
 use lio_uring::operation::{Cancel, CancelFlags, Read};
+use lio_uring::owned::{Recv, Ring};
 use lio_uring::{BufferPool, sys, with_capacity};
 
 #[path = "support/liburing_ring.rs"]
@@ -150,4 +152,25 @@ fn pool_buffer_in_a_child_is_a_copy() {
     });
     child.succeeds();
     assert!(buffer.iter().all(|&byte| byte == 1), "the child wrote here");
+}
+
+#[test]
+fn owned_operations_are_left_to_the_parent_by_a_child() {
+    let ring = Ring::new(8).unwrap();
+    let (socket, mut peer) = UnixStream::pair().unwrap();
+    let recv = Recv {
+        socket,
+        buffer: vec![0; 16],
+        flags: 0,
+    };
+    let mut ticket = Some(ring.push(recv).unwrap());
+    ring.submit().unwrap();
+    let child = in_fork(|| {
+        drop(ticket.take());
+        true
+    });
+    child.succeeds();
+    peer.write_all(b"to the parent").unwrap();
+    let (count, bytes) = ticket.take().unwrap().wait().unwrap();
+    assert_eq!((count.unwrap(), &bytes[..]), (13, &b"to the parent"[..]));
 }

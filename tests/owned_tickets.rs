@@ -232,3 +232,20 @@ fn file_is_flushed() -> io::Result<()> {
     };
     ring.push(fsync)?.wait()?
 }
+
+#[test]
+fn output_is_taken_once() -> io::Result<()> {
+    let ring = Ring::new(8)?;
+    let mut ticket = ring.push(Nop)?;
+    ring.block_on(&mut ticket)??;
+    assert!(ticket.is_done());
+    assert_eq!(format!("{ticket:?}"), "Ticket { done: true, .. }");
+    assert_eq!(ticket.cancel()?.wait()??, Cancelled::NotFound);
+    // Another operation is in the slot now, which must stay its ticket's.
+    let other = ring.push(Nop)?;
+    ring.submit_and_wait(1)?;
+    let again = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| ticket.try_take()));
+    assert!(again.is_err(), "it was taken twice");
+    other.wait()??;
+    Ok(())
+}

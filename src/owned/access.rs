@@ -46,19 +46,19 @@ pub unsafe trait Access {
     /// Takes completions until there are no more, and wakes whoever waits for them.
     #[doc(hidden)]
     fn reap(&self) {
-        let mut due = Due::new();
+        let mut pass = Pass {
+            ring: self,
+            due: Due::new(),
+        };
         loop {
-            self.with(KEY, |core| core.reap(&mut due));
-            if due.is_empty() {
+            let more = self.with(KEY, |core| {
+                core.reap(&mut pass.due);
+                core.has_overflowed()
+            });
+            if pass.due.is_empty() && !more {
                 return;
             }
-            if let Some(index) = due.take_again() {
-                self.with(KEY, |core| core.cancel(index));
-            }
-            if let Some(index) = due.run() {
-                self.with(KEY, |core| core.free(index));
-                self.freed();
-            }
+            pass.finish();
         }
     }
 
@@ -70,5 +70,49 @@ pub unsafe trait Access {
     /// Hands what was pushed to the kernel, if nobody else would do so soon.
     #[doc(hidden)]
     #[inline]
+    fn submit_now(&self) {}
+
+    /// The same, and takes what has ended.
+    #[doc(hidden)]
+    #[inline]
     fn flush(&self) {}
+}
+
+/// What a pass over the completions has left to do, which is done even if a part of it panics.
+struct Pass<'a, A: Access + ?Sized> {
+    ring: &'a A,
+    due: Due,
+}
+
+impl<A: Access + ?Sized> Pass<'_, A> {
+    fn finish(&mut self) {
+        /// Gives a slot back.
+        struct Emptied<'a, A: Access + ?Sized>(&'a A, u32);
+        impl<A: Access + ?Sized> Drop for Emptied<'_, A> {
+            fn drop(&mut self) {
+                self.0.with(KEY, |core| core.free(self.1));
+                self.0.freed();
+            }
+        }
+
+        if let Some(index) = self.due.take_again() {
+            self.ring.with(KEY, |core| core.cancel_again(index));
+            self.ring.submit_now();
+        }
+        while let Some(waker) = self.due.take_waker() {
+            waker.wake();
+        }
+        if let Some(orphan) = self.due.take_orphan() {
+            let _emptied = Emptied(self.ring, orphan.index());
+            orphan.dispose();
+        }
+    }
+}
+
+impl<A: Access + ?Sized> Drop for Pass<'_, A> {
+    fn drop(&mut self) {
+        if !self.due.is_empty() {
+            self.finish();
+        }
+    }
 }

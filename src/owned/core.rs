@@ -19,7 +19,7 @@ use crate::submission::SubmissionQueue;
 use crate::wait::Wait;
 
 /// The number of entries that belong to nobody. Slots have the lowest numbers.
-const NOBODY: u64 = u64::MAX;
+pub(super) const NOBODY: u64 = u64::MAX;
 
 /// What is added to a slot's number for the cancellation of its operation.
 const CANCEL: u64 = 1 << 32;
@@ -33,6 +33,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long each of its waits is at the most.
 const STEP: Duration = Duration::from_millis(100);
+
+/// The operation has ended already.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HasEnded;
 
 /// A ring's queues and slots.
 ///
@@ -183,16 +187,18 @@ impl<T: Threads> Core<T> {
     }
 
     /// Notes that nobody waits for the operation in a slot any longer, and asks the kernel to stop
-    /// it. Returns its waker.
+    /// it. Returns its waker. Does nothing if the operation has ended.
     pub(super) fn abandon(
         &mut self,
         index: u32,
         dispose: Dispose,
         cancelled: bool,
-    ) -> Option<Waker> {
+    ) -> Result<Option<Waker>, HasEnded> {
         let State::InFlight { first, waker } = *self.table.state(index) else {
-            return None;
+            return Err(HasEnded);
         };
+        // In a child process the operation is the parent's, and the queues are not there.
+        let cancelled = cancelled && self.is_own();
         *self.table.state(index) = State::Abandoned {
             tries: if cancelled { TRIES } else { 0 },
             first,
@@ -202,14 +208,33 @@ impl<T: Threads> Core<T> {
             self.cancel(index);
         }
         // SAFETY: it was taken out of its slot.
-        waker.map(|waker| unsafe { waker.into_waker() })
+        Ok(waker.map(|waker| unsafe { waker.into_waker() }))
+    }
+
+    /// Whether this process made the ring.
+    pub(super) fn is_own(&self) -> bool {
+        self.sq.ring().is_own()
+    }
+
+    /// Asks the kernel once more to stop an operation that nobody waits for, if the slot still has
+    /// one.
+    pub(super) fn cancel_again(&mut self, index: u32) {
+        if matches!(self.table.state(index), State::Abandoned { tries: 1.., .. }) {
+            self.cancel(index);
+        }
+    }
+
+    /// Whether the kernel holds completions that did not fit into the queue.
+    #[inline]
+    pub(super) fn has_overflowed(&self) -> bool {
+        self.cq.has_overflowed()
     }
 
     /// Asks the kernel to stop the operation in a slot, with the next submission.
     ///
     /// If the queue is full it is submitted first. If it is full even then, the operation goes on
     /// until it ends by itself.
-    pub(super) fn cancel(&mut self, index: u32) {
+    fn cancel(&mut self, index: u32) {
         if let State::Abandoned { tries, .. } = self.table.state(index) {
             *tries = tries.saturating_sub(1);
         }
@@ -266,6 +291,7 @@ impl<T: Threads> Core<T> {
                 extra: (),
             };
             settle(&mut self.table, &mut self.in_flight, cancelled, &mut due);
+            due.mark_withdrawn();
             self.run(&mut due);
         }
         let mut asked = 0;
@@ -294,9 +320,14 @@ impl<T: Threads> Core<T> {
 
     fn run(&mut self, due: &mut Due) {
         if let Some(index) = due.take_again() {
-            self.cancel(index);
+            self.cancel_again(index);
         }
-        if let Some(index) = due.run() {
+        while let Some(waker) = due.take_waker() {
+            waker.wake();
+        }
+        if let Some(orphan) = due.take_orphan() {
+            let index = orphan.index();
+            orphan.dispose();
             self.table.free(index);
         }
     }
@@ -313,7 +344,7 @@ impl<T: Threads> Core<T> {
         }
         // Whatever happens from here on, a panic among it, the table is freed only at the end.
         self.ended = true;
-        if !self.sq.ring().is_own() {
+        if !self.is_own() {
             // The operations are the parent's, and so is what they use.
             return Ok(());
         }
@@ -413,12 +444,9 @@ fn settle_rarely(
     match mem::replace(state, ended) {
         State::InFlight { waker, .. } => waker.is_none_or(|waker| due.wake(waker)),
         State::Abandoned { dispose, .. } => {
-            due.dispose(Orphan {
-                index,
-                kept: table.kept(index),
-                dispose,
-                done,
-            });
+            // SAFETY: the function is that of the operation's own type, and its last completion is
+            // this.
+            due.dispose(unsafe { Orphan::new(index, table.kept(index), dispose, done) });
             false
         }
         State::Ended { .. } => true,

@@ -1,7 +1,9 @@
 //! What a ring leaves to be done once nobody has it for themselves.
 
 use std::mem::MaybeUninit;
+use std::task::Waker;
 
+use super::core::NOBODY;
 use super::slot::{Dispose, Kept, Waiting};
 use crate::completion::Completion;
 
@@ -9,17 +11,41 @@ use crate::completion::Completion;
 const WAKERS: usize = 16;
 
 /// An operation that has ended and that nobody waits for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Orphan {
-    pub(super) index: u32,
-    pub(super) kept: Kept,
-    pub(super) dispose: Dispose,
-    pub(super) done: Completion,
+    index: u32,
+    kept: Kept,
+    dispose: Dispose,
+    done: Completion,
 }
 
-/// Wakers to be called, and an orphan to be disposed of.
-///
-/// Dropping it does it, so that a waker that panics keeps none from being woken.
+impl Orphan {
+    /// # Safety
+    ///
+    /// The slot holds an operation of the type that the function was made for, whose last completion
+    /// has been taken, and nobody else has it.
+    pub(super) unsafe fn new(index: u32, kept: Kept, dispose: Dispose, done: Completion) -> Self {
+        Self {
+            index,
+            kept,
+            dispose,
+            done,
+        }
+    }
+
+    /// The slot, which is to be given back when this has been disposed of.
+    pub(super) fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// Disposes of the operation, with its own code.
+    pub(super) fn dispose(self) {
+        // SAFETY: `new` was promised that it is there, and nobody's; and this is done once.
+        unsafe { (self.dispose)(self.kept, self.done) };
+    }
+}
+
+/// Wakers to be called, an orphan to be disposed of, and a slot to be cancelled once more.
 #[derive(Debug)]
 pub(super) struct Due {
     wakers: [MaybeUninit<Waiting>; WAKERS],
@@ -75,30 +101,30 @@ impl Due {
         self.first == self.end && self.orphan.is_none() && self.again.is_none()
     }
 
-    /// Does it, and returns the slot that is to be given back.
-    pub(super) fn run(&mut self) -> Option<u32> {
-        while self.first < self.end {
-            // SAFETY: those up to the end were written.
-            let waker = unsafe { self.wakers[self.first].assume_init() };
-            self.first += 1;
-            // SAFETY: it was taken out of its slot, and out of here.
-            unsafe { waker.into_waker() }.wake();
-        }
-        (self.first, self.end) = (0, 0);
-        let orphan = self.orphan.take()?;
-        // SAFETY: the slot holds an operation of the type that this function was made for; its last
-        // completion has been taken, and nobody uses it after this.
-        unsafe { (orphan.dispose)(orphan.kept, orphan.done) };
-        Some(orphan.index)
-    }
-}
-
-impl Drop for Due {
+    /// Takes the next waker that is to be called.
     #[inline]
-    fn drop(&mut self) {
-        if !self.is_empty() {
-            // After a panic. An orphan's slot is lost.
-            self.run();
+    pub(super) fn take_waker(&mut self) -> Option<Waker> {
+        if self.first == self.end {
+            (self.first, self.end) = (0, 0);
+            return None;
+        }
+        // SAFETY: those up to the end were written.
+        let waker = unsafe { self.wakers[self.first].assume_init() };
+        self.first += 1;
+        // SAFETY: it was taken out of its slot, and out of here.
+        Some(unsafe { waker.into_waker() })
+    }
+
+    /// Takes the orphan that is to be disposed of.
+    #[inline]
+    pub(super) fn take_orphan(&mut self) -> Option<Orphan> {
+        self.orphan.take()
+    }
+
+    /// Notes that the kernel has never had the orphan.
+    pub(super) fn mark_withdrawn(&mut self) {
+        if let Some(orphan) = &mut self.orphan {
+            orphan.done.user_data = NOBODY;
         }
     }
 }

@@ -4,6 +4,7 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 
+use super::core::NOBODY;
 use super::operation::Operation;
 use super::socket::descriptor;
 use crate::completion::Completion;
@@ -71,12 +72,10 @@ unsafe impl Operation for Close {
     }
 
     fn complete(self, done: Completion) -> Self::Output {
-        let result = done.result();
-        let untouched = [libc::ECANCELED, libc::EBADF, libc::EINVAL].map(i32::wrapping_neg);
-        if !untouched.contains(&done.raw_result()) {
-            // Whatever else went wrong, the descriptor is gone.
+        if done.user_data() != NOBODY {
+            // Whatever went wrong, the kernel has taken the number away before it found out.
             let _closed = self.fd.into_raw_fd();
         }
-        result.map(drop)
+        done.result().map(drop)
     }
 }

@@ -172,19 +172,20 @@ impl<R: RingRef, O: Operation> Ticket<R, O> {
     ///
     /// # Errors
     ///
-    /// [`Full`], as for a push.
-    pub fn cancel(&self) -> Result<Ticket<R, CancelRequest>, Full<CancelRequest>>
+    /// [`Full`] if there is no room for it.
+    pub fn cancel(&self) -> Result<Ticket<R, CancelRequest>, Full<()>>
     where
         R: Clone,
     {
-        Ticket::push(self.ring.clone(), CancelRequest::new(self.index))
+        // Not given back: pushed later, it could meet another operation in the slot.
+        Ticket::push(self.ring.clone(), CancelRequest::new(self.index)).map_err(|_| Full(()))
     }
 
     /// Whether the operation has ended, so that its output can be taken. Does not look for
     /// completions.
     #[inline]
     pub fn is_done(&self) -> bool {
-        self.ring.with(KEY, |core| core.is_done(self.index))
+        self.index == NONE || self.ring.with(KEY, |core| core.is_done(self.index))
     }
 
     /// Takes the output if the operation is known to have ended.
@@ -207,6 +208,7 @@ impl<R: RingRef, O: Operation> Ticket<R, O> {
     /// The operation, if it has ended, with how it did.
     #[inline]
     fn take_operation(&mut self) -> Option<(O, Completion)> {
+        assert!(self.index != NONE, "the output was taken before");
         // SAFETY: the ticket has the slot, and no longer if this gives the operation.
         let taken = self
             .ring
@@ -281,15 +283,21 @@ impl<R: RingRef, O: Operation> Drop for Ticket<R, O> {
         if self.index == NONE {
             return;
         }
-        if let Some((operation, done)) = self.take_operation() {
-            operation.abandon(done);
-            return;
+        loop {
+            if let Some((operation, done)) = self.take_operation() {
+                operation.abandon(done);
+                return;
+            }
+            let (index, cancelled) = (self.index, O::CANCELLED_WHEN_ABANDONED);
+            let abandon = |core: &mut Core<_>| core.abandon(index, slot::dispose::<O>, cancelled);
+            // Otherwise it has ended in between, on another thread.
+            if let Ok(waker) = self.ring.with(KEY, abandon) {
+                // Dropped here, where the ring is not borrowed.
+                drop(waker);
+                self.ring.flush();
+                return;
+            }
         }
-        let cancelled = O::CANCELLED_WHEN_ABANDONED;
-        let abandon = |core: &mut Core<_>| core.abandon(self.index, slot::dispose::<O>, cancelled);
-        // Its waker is dropped here, where the ring is not borrowed.
-        let _waker = self.ring.with(KEY, abandon);
-        self.ring.flush();
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::Poll;
@@ -42,6 +43,11 @@ use crate::params::IoUringParams;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// It belongs to the runtime that it was made in: when that has ended, nobody takes completions any
+/// longer, and futures that are polled elsewhere wait for ever. The kernel cancels what a thread has
+/// submitted when the thread ends: operations of a runtime's worker threads last as long as the runtime. Rings
+/// with `iopoll`, whose descriptor never becomes readable, and disabled rings are not for this.
 ///
 /// Dropping a future cancels its operation at once. Dropping the last handle, when no future is left
 /// either, ends what is in flight as dropping a [`Ring`](super::Ring) does: that blocks the thread
@@ -101,11 +107,20 @@ unsafe impl Access for TokioRef {
         self.0.room.add_permits(1);
     }
 
-    fn flush(&self) {
-        let unsubmitted = self.with(KEY, |core| core.sq.submit().is_err());
-        self.reap();
+    fn submit_now(&self) {
+        let unsubmitted = self.with(KEY, |core| {
+            // A child process has no queues, and its parent submits for itself.
+            core.is_own() && (core.sq.submit().is_err() || core.sq.unsubmitted() > 0)
+        });
         if unsubmitted {
             self.0.retry.notify_one();
+        }
+    }
+
+    fn flush(&self) {
+        self.submit_now();
+        if self.with(KEY, |core| core.is_own()) {
+            self.reap();
         }
     }
 }
@@ -215,14 +230,18 @@ async fn drive(fd: AsyncFd<OwnedFd>, retry: Arc<Notify>, ring: Weak<Shared>) {
         let (Ok(retries), Some(shared)) = (retries, ring.upgrade()) else {
             return;
         };
-        let ring = TokioRef(shared);
         if retries {
             told.set(retry.notified());
-            ring.flush();
-        } else {
-            ring.reap();
         }
-        drop(ring);
+        // A destructor that panics must not end this task, which everybody waits for.
+        let _told_by_its_hook = catch_unwind(AssertUnwindSafe(|| {
+            let ring = TokioRef(shared);
+            if retries {
+                ring.flush();
+            } else {
+                ring.reap();
+            }
+        }));
         if retries {
             // What keeps the kernel from taking more needs time to go away.
             yield_now().await;

@@ -29,7 +29,7 @@ pub struct Recv<S, B> {
     pub socket: S,
     /// Where the bytes go.
     pub buffer: B,
-    /// `MSG_*`, or 0.
+    /// `MSG_*`, or 0. `MSG_TRUNC` is taken away.
     pub flags: i32,
 }
 
@@ -58,6 +58,12 @@ unsafe impl<S: Descriptor, B: BufferMut> Operation for Recv<S, B> {
     }
 }
 
+/// The flags of a send. Of a copy that is left out the plain send would not say when it is over.
+#[inline]
+fn send_flags(flags: i32) -> i32 {
+    (flags | libc::MSG_NOSIGNAL) & !libc::MSG_ZEROCOPY
+}
+
 /// Sends a buffer to a connected socket's peer.
 ///
 /// # Output
@@ -72,7 +78,7 @@ pub struct Send<S, B> {
     pub socket: S,
     /// What is sent.
     pub buffer: B,
-    /// `MSG_*`, or 0. `MSG_NOSIGNAL` is added.
+    /// `MSG_*`, or 0. `MSG_NOSIGNAL` is added, `MSG_ZEROCOPY` taken away.
     pub flags: i32,
 }
 
@@ -88,7 +94,7 @@ unsafe impl<S: Descriptor, B: Buffer> Operation for Send<S, B> {
             sockfd: target.number(),
             buf: self.buffer.address().cast(),
             len: entry_len(self.buffer.bytes()),
-            flags: self.flags | libc::MSG_NOSIGNAL,
+            flags: send_flags(self.flags),
         });
         target.mark(&mut sqe);
         sqe
@@ -115,7 +121,7 @@ pub struct SendZc<S, B> {
     pub socket: S,
     /// What is sent.
     pub buffer: B,
-    /// `MSG_*`, or 0. `MSG_NOSIGNAL` is added.
+    /// `MSG_*`, or 0. `MSG_NOSIGNAL` is added, `MSG_ZEROCOPY` taken away.
     pub flags: i32,
 }
 
@@ -129,7 +135,7 @@ unsafe impl<S: Descriptor, B: Buffer> Operation for SendZc<S, B> {
             sockfd: target.number(),
             buf: self.buffer.address().cast(),
             len: entry_len(self.buffer.bytes()),
-            flags: self.flags | libc::MSG_NOSIGNAL,
+            flags: send_flags(self.flags),
             zc_flags: RecvSendFlags::empty(),
         });
         target.mark(&mut sqe);

@@ -68,7 +68,13 @@ impl<K: SlotSize> Run<K> {
         let end = self
             .next
             .wrapping_byte_add((available as usize) << K::SHIFT);
-        let fits = end <= self.limit;
+        let fits = if usize::BITS >= 64 {
+            end <= self.limit
+        } else {
+            // The end could have wrapped around.
+            let room = self.limit.addr().checked_sub(self.next.addr());
+            room.is_some_and(|room| available as usize <= room >> K::SHIFT)
+        };
         if fits {
             self.end = end;
         }
