@@ -279,9 +279,14 @@ fn futex_wait_with_a_limit_ends_when_time_is_up() {
             flags: TimeoutFlags::empty(),
         };
         push(sq, &limit, LIMITED);
-        // The limit's result is how many the kernel has cancelled, not ETIME.
         let done = results(cq, sq, 2);
-        assert_eq!(done, [(PENDING, -libc::ECANCELED), (LIMITED, 1)]);
+        assert_eq!(done[0], (PENDING, -libc::ECANCELED));
+        // The limit's result is how many the kernel has cancelled on some kernels, ETIME on those
+        // that have mended it, Linux 6.12.117 among them.
+        assert!(
+            [(LIMITED, 1), (LIMITED, -libc::ETIME)].contains(&done[1]),
+            "{done:?}"
+        );
         assert_eq!(result(cq, sq, &wake_of(&futex, 1, ANY, PRIVATE)), 0);
     });
 }

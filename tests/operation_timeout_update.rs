@@ -180,16 +180,19 @@ fn timeout_update_of_a_timer_that_repeats_sets_how_often_and_takes_the_count_awa
         start(cq, sq, &LATE, 2, TimeoutFlags::MULTISHOT);
         push(sq, &update_of(&raw const SOON, NONE), UPDATE);
         sq.submit().unwrap();
-        let mut times = 0;
-        while times < 5 {
+        let (mut times, mut more) = (0, true);
+        while more && times < 5 {
             let done = next(cq);
             if done.user_data() == UPDATE {
                 assert_eq!(done.result().unwrap(), 0);
             } else {
-                assert_eq!((done.raw_result(), done.more()), (ETIME, true));
+                assert_eq!(done.raw_result(), ETIME);
+                more = done.more();
                 times += 1;
             }
         }
+        // Some kernels keep how often it repeats, Linux 6.12.117 among them.
+        assert!(times == 5 || (times == 2 && !more), "{times}, {more}");
     });
 }
 

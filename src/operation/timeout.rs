@@ -191,7 +191,8 @@ impl Operation for TimeoutRemove {
 /// # Notes
 ///
 /// The timer keeps its clock, and a [`Timeout`] loses its count: from then on time alone ends it.
-/// One with [`MULTISHOT`](TimeoutFlags::MULTISHOT) goes off at the new interval, without end.
+/// One with [`MULTISHOT`](TimeoutFlags::MULTISHOT) goes off at the new interval, without end; on
+/// some kernels, Linux 6.12.117 among them, as often as it was to.
 ///
 /// # Safety
 ///
@@ -236,7 +237,8 @@ impl Operation for TimeoutUpdate {
 /// # Result
 ///
 /// * The error `ETIME`: time was up, and the operation was cancelled; its own result is `ECANCELED`.
-/// * 1: the same, if the operation was waiting for a futex or a child process.
+/// * 1: the same, if the operation was waiting for a futex or a child process. Kernels that have
+///   mended this answer `ETIME` here too, Linux 6.12.117 among them.
 /// * The error `ECANCELED`: the operation ended in time.
 /// * The error `EALREADY`, on newer kernels `ENOENT`: time was up, but the operation was at work on a
 ///   kernel worker, on its way there, or just ending. Its own result tells, and is `EINTR` if it was
