@@ -194,14 +194,6 @@ impl Sqe {
         sqe
     }
 
-    /// The entry of an operation, as a push writes it.
-    #[inline]
-    pub(crate) fn with_user_data<O: Operation>(operation: &O, user_data: u64) -> Self {
-        let mut sqe = Self::of(operation);
-        sqe.set_user_data(user_data);
-        sqe
-    }
-
     /// Takes an entry that C code has prepared.
     ///
     /// # Safety

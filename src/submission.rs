@@ -227,8 +227,7 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
         let entries = operations
             .take(most)
             .map(|(operation, user_data)| Sqe::with_user_data(&operation, user_data));
-        // SAFETY: the run has room for as many as `take` lets through, and the ring lives as long
-        // as this queue.
+        // SAFETY: the run has room for as many as `take` lets through, and the ring lives.
         unsafe { self.slots.write_all(entries) };
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use crate::entry::{Sqe, SqeFlags};
+use crate::operation::Operation;
 
 /// Where an operation finds its file or socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,12 +25,14 @@ impl Target {
         }
     }
 
-    /// Says in the entry which of the two its number is.
+    /// The entry of an operation that was given this target's number.
     #[inline]
-    pub(super) fn mark(self, sqe: &mut Sqe) {
+    pub(super) fn entry<O: Operation>(self, operation: &O) -> Sqe {
+        let mut sqe = Sqe::of(operation);
         if let Self::Slot(_) = self {
             sqe.insert_flags(SqeFlags::FIXED_FILE);
         }
+        sqe
     }
 }
 

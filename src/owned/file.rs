@@ -42,14 +42,12 @@ unsafe impl<F: Descriptor, B: BufferMut> Operation for Read<F, B> {
     #[inline]
     fn entry(&mut self) -> Sqe {
         let target = self.file.target();
-        let mut sqe = Sqe::of(&operation::Read {
+        target.entry(&operation::Read {
             fd: target.number(),
             ptr: self.buffer.room().cast(),
             len: entry_len(self.buffer.capacity()),
             offset: self.offset,
-        });
-        target.mark(&mut sqe);
-        sqe
+        })
     }
 
     #[inline]
@@ -93,14 +91,12 @@ unsafe impl<F: Descriptor, B: Buffer> Operation for Write<F, B> {
     #[inline]
     fn entry(&mut self) -> Sqe {
         let target = self.file.target();
-        let mut sqe = Sqe::of(&operation::Write {
+        target.entry(&operation::Write {
             fd: target.number(),
             ptr: self.buffer.address().cast(),
             len: entry_len(self.buffer.bytes()),
             offset: self.offset,
-        });
-        target.mark(&mut sqe);
-        sqe
+        })
     }
 
     #[inline]
@@ -129,12 +125,10 @@ unsafe impl<F: Descriptor> Operation for Fsync<F> {
 
     fn entry(&mut self) -> Sqe {
         let target = self.file.target();
-        let mut sqe = Sqe::of(&operation::Fsync {
+        target.entry(&operation::Fsync {
             fd: target.number(),
             fsync_flags: self.flags,
-        });
-        target.mark(&mut sqe);
-        sqe
+        })
     }
 
     fn complete(self, done: Completion) -> Self::Output {

@@ -74,14 +74,12 @@ unsafe impl<S: Descriptor> Operation for Accept<S> {
 
     fn entry(&mut self) -> Sqe {
         let target = self.listener.target();
-        let mut sqe = Sqe::of(&operation::Accept {
+        target.entry(&operation::Accept {
             fd: target.number(),
             addr: ptr::null_mut(),
             addrlen: ptr::null_mut(),
             flags: libc::SOCK_CLOEXEC,
-        });
-        target.mark(&mut sqe);
-        sqe
+        })
     }
 
     fn complete(self, done: Completion) -> Self::Output {
@@ -113,13 +111,11 @@ unsafe impl<S: Descriptor> Operation for Connect<S> {
     fn entry(&mut self) -> Sqe {
         let target = self.socket.target();
         let (addr, addrlen) = self.address.as_raw();
-        let mut sqe = Sqe::of(&operation::Connect {
+        target.entry(&operation::Connect {
             fd: target.number(),
             addr,
             addrlen,
-        });
-        target.mark(&mut sqe);
-        sqe
+        })
     }
 
     fn complete(self, done: Completion) -> Self::Output {
@@ -146,13 +142,11 @@ unsafe impl<S: Descriptor> Operation for Bind<S> {
     fn entry(&mut self) -> Sqe {
         let target = self.socket.target();
         let (addr, addrlen) = self.address.as_raw();
-        let mut sqe = Sqe::of(&operation::Bind {
+        target.entry(&operation::Bind {
             fd: target.number(),
             addr,
             addrlen,
-        });
-        target.mark(&mut sqe);
-        sqe
+        })
     }
 
     fn complete(self, done: Completion) -> Self::Output {
@@ -178,12 +172,10 @@ unsafe impl<S: Descriptor> Operation for Listen<S> {
 
     fn entry(&mut self) -> Sqe {
         let target = self.socket.target();
-        let mut sqe = Sqe::of(&operation::Listen {
+        target.entry(&operation::Listen {
             fd: target.number(),
             backlog: i32::try_from(self.backlog).unwrap_or(i32::MAX),
-        });
-        target.mark(&mut sqe);
-        sqe
+        })
     }
 
     fn complete(self, done: Completion) -> Self::Output {
@@ -211,16 +203,14 @@ unsafe impl<S: Descriptor> Operation for Shutdown<S> {
 
     fn entry(&mut self) -> Sqe {
         let target = self.socket.target();
-        let mut sqe = Sqe::of(&operation::Shutdown {
+        target.entry(&operation::Shutdown {
             fd: target.number(),
             how: match self.how {
                 net::Shutdown::Read => libc::SHUT_RD,
                 net::Shutdown::Write => libc::SHUT_WR,
                 net::Shutdown::Both => libc::SHUT_RDWR,
             },
-        });
-        target.mark(&mut sqe);
-        sqe
+        })
     }
 
     fn complete(self, done: Completion) -> Self::Output {

@@ -74,12 +74,10 @@ unsafe impl<F: Descriptor> Operation for Poll<F> {
 
     fn entry(&mut self) -> Sqe {
         let target = self.file.target();
-        let mut sqe = Sqe::of(&operation::PollAdd {
+        target.entry(&operation::PollAdd {
             fd: target.number(),
             poll_mask: self.events,
-        });
-        target.mark(&mut sqe);
-        sqe
+        })
     }
 
     fn complete(self, done: Completion) -> Self::Output {

@@ -41,15 +41,13 @@ unsafe impl<S: Descriptor, B: BufferMut> Operation for Recv<S, B> {
     #[inline]
     fn entry(&mut self) -> Sqe {
         let target = self.socket.target();
-        let mut sqe = Sqe::of(&operation::Recv {
+        target.entry(&operation::Recv {
             sockfd: target.number(),
             buf: self.buffer.room().cast(),
             len: entry_len(self.buffer.capacity()),
             // Truncation would have the result be more than there was room for.
             flags: self.flags & !libc::MSG_TRUNC,
-        });
-        target.mark(&mut sqe);
-        sqe
+        })
     }
 
     #[inline]
@@ -90,14 +88,12 @@ unsafe impl<S: Descriptor, B: Buffer> Operation for Send<S, B> {
     #[inline]
     fn entry(&mut self) -> Sqe {
         let target = self.socket.target();
-        let mut sqe = Sqe::of(&operation::Send {
+        target.entry(&operation::Send {
             sockfd: target.number(),
             buf: self.buffer.address().cast(),
             len: entry_len(self.buffer.bytes()),
             flags: send_flags(self.flags),
-        });
-        target.mark(&mut sqe);
-        sqe
+        })
     }
 
     #[inline]
@@ -131,15 +127,13 @@ unsafe impl<S: Descriptor, B: Buffer> Operation for SendZc<S, B> {
 
     fn entry(&mut self) -> Sqe {
         let target = self.socket.target();
-        let mut sqe = Sqe::of(&operation::SendZc {
+        target.entry(&operation::SendZc {
             sockfd: target.number(),
             buf: self.buffer.address().cast(),
             len: entry_len(self.buffer.bytes()),
             flags: send_flags(self.flags),
             zc_flags: RecvSendFlags::empty(),
-        });
-        target.mark(&mut sqe);
-        sqe
+        })
     }
 
     fn complete(self, done: Completion) -> Self::Output {

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use crate::entry::{LargeSqe, Sqe, SqeFlags};
 use crate::error::QueueFull;
 use crate::kind::{HasLargeSqe, SqeSize};
-use crate::operation::Nop;
+use crate::operation::{Nop, Operation};
 use crate::ring::{Run, Word};
 
 /// The array of slots that entries are written to.
@@ -25,6 +25,16 @@ pub(super) struct Slots<S: SqeSize> {
     /// On a ring of mixed entries, where the chain begins whose last link is the last entry, if it
     /// is one.
     chain: Option<u32>,
+}
+
+impl Sqe {
+    /// The entry of an operation, as a push writes it.
+    #[inline]
+    pub(crate) fn with_user_data<O: Operation>(operation: &O, user_data: u64) -> Self {
+        let mut sqe = Self::of(operation);
+        sqe.set_user_data(user_data);
+        sqe
+    }
 }
 
 impl<S: SqeSize> Slots<S> {
