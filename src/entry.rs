@@ -25,8 +25,8 @@ bitflags! {
         /// Since Linux 5.1. C: `IOSQE_FIXED_FILE`.
         const FIXED_FILE = sys::IOSQE_FIXED_FILE as u8;
         /// Starts only when all earlier entries have completed, and holds back all later ones.
-        /// Older kernels, Linux 6.1 among them, may start those together with it. Linux 7.2.13 was
-        /// seen to leave such an entry waiting for ever, rarely, on a ring for one thread.
+        /// Older kernels, Linux 6.1 among them, may start those together with it. Linux 7.1.13 and
+        /// 7.2.13 were seen to leave such an entry waiting for ever, rarely.
         ///
         /// Since Linux 5.2. C: `IOSQE_IO_DRAIN`.
         const IO_DRAIN = sys::IOSQE_IO_DRAIN as u8;
