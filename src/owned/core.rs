@@ -50,8 +50,6 @@ pub struct Core<T: Threads> {
     table: ManuallyDrop<Table>,
     /// How many operations were pushed whose last completion has not been taken.
     in_flight: u32,
-    /// Until when the end is waited for.
-    deadline: Option<Instant>,
     ended: bool,
 }
 
@@ -63,7 +61,6 @@ impl<T: Threads> Core<T> {
             cq,
             table,
             in_flight: 0,
-            deadline: None,
             ended: false,
         }
     }
@@ -334,11 +331,10 @@ impl<T: Threads> Core<T> {
 
     /// Ends all operations, as dropping does, and says how many did not end in time.
     pub(super) fn close(mut self, deadline: Instant) -> Result<(), StillInFlight> {
-        self.deadline = Some(deadline);
-        self.end()
+        self.end(deadline)
     }
 
-    fn end(&mut self) -> Result<(), StillInFlight> {
+    fn end(&mut self, deadline: Instant) -> Result<(), StillInFlight> {
         if self.ended {
             return Ok(());
         }
@@ -348,7 +344,6 @@ impl<T: Threads> Core<T> {
             // The operations are the parent's, and so is what they use.
             return Ok(());
         }
-        let deadline = self.deadline.unwrap_or_else(|| Instant::now() + PATIENCE);
         match self.drain(deadline) {
             0 => {
                 // SAFETY: the kernel has none of the operations any longer, and this is done once.
@@ -363,7 +358,7 @@ impl<T: Threads> Core<T> {
 impl<T: Threads> Drop for Core<T> {
     fn drop(&mut self) {
         // What is still in flight is leaked. There is nobody to tell.
-        let _ = self.end();
+        let _ = self.end(Instant::now() + PATIENCE);
     }
 }
 

@@ -95,12 +95,23 @@ impl<'a, R: RingRef, O: Operation> Unpushed<'a, R, O> {
         Ok((unpushed, sqe))
     }
 
+    /// Takes the operation out again.
     fn take(self) -> O {
         let this = ManuallyDrop::new(self);
+        // SAFETY: it is not dropped after this.
+        unsafe { this.empty() }
+    }
+
+    /// Takes the operation out, and gives the slot back.
+    ///
+    /// # Safety
+    ///
+    /// This is done once.
+    unsafe fn empty(&self) -> O {
         // SAFETY: the slot holds it, and the kernel has not seen it.
-        let operation = unsafe { this.kept.take() };
-        this.ring.with(KEY, |core| core.free(this.index));
-        this.ring.freed();
+        let operation = unsafe { self.kept.take() };
+        self.ring.with(KEY, |core| core.free(self.index));
+        self.ring.freed();
         operation
     }
 
@@ -113,12 +124,9 @@ impl<'a, R: RingRef, O: Operation> Unpushed<'a, R, O> {
 
 impl<R: RingRef, O: Operation> Drop for Unpushed<'_, R, O> {
     fn drop(&mut self) {
-        // Its entry could not be made: there was a panic.
-        // SAFETY: as above, and it is taken once.
-        let operation: O = unsafe { self.kept.take() };
-        self.ring.with(KEY, |core| core.free(self.index));
-        self.ring.freed();
-        drop(operation);
+        // There was no room for all that belongs together, or a panic.
+        // SAFETY: a value is dropped once, and one that was taken is not.
+        drop(unsafe { self.empty() });
     }
 }
 
@@ -251,10 +259,6 @@ impl<R: RingRef, O: Operation> Future for Ticket<R, O> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<O::Output> {
-        assert!(
-            self.index != NONE,
-            "a ticket was polled after its output was taken"
-        );
         loop {
             if let Some(output) = self.take_done() {
                 return Poll::Ready(output);

@@ -108,20 +108,30 @@ unsafe impl Access for TokioRef {
     }
 
     fn submit_now(&self) {
-        let unsubmitted = self.with(KEY, |core| {
+        self.submit_own();
+    }
+
+    fn flush(&self) {
+        if self.submit_own() {
+            self.reap();
+        }
+    }
+}
+
+impl TokioRef {
+    /// Submits what was pushed, now or with a retry, unless the ring is that of a parent process.
+    /// Returns whether it is this one's.
+    fn submit_own(&self) -> bool {
+        let (own, unsubmitted) = self.with(KEY, |core| {
             // A child process has no queues, and its parent submits for itself.
-            core.is_own() && (core.sq.submit().is_err() || core.sq.unsubmitted() > 0)
+            let own = core.is_own();
+            let unsubmitted = own && (core.sq.submit().is_err() || core.sq.unsubmitted() > 0);
+            (own, unsubmitted)
         });
         if unsubmitted {
             self.0.retry.notify_one();
         }
-    }
-
-    fn flush(&self) {
-        self.submit_now();
-        if self.with(KEY, |core| core.is_own()) {
-            self.reap();
-        }
+        own
     }
 }
 
