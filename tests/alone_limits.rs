@@ -341,20 +341,23 @@ fn queues_of_many_rings_beyond_the_limit_name_it() {
             rings.extend((0..20).map(|_| with_capacity(8).unwrap()));
             return rings.iter_mut().for_each(|(cq, sq)| round_trip(cq, sq));
         }
-        let error = loop {
+        let (error, unavailable) = loop {
             match with_capacity(8) {
                 Ok(ring) => rings.push(ring),
-                Err(error) if !availability().is_available() => break error,
-                // The kernel gives the memory of a ring back some time after it was closed.
-                Err(_) => {}
+                Err(error) => {
+                    // The kernel gives the memory of a ring back some time after it was closed: both
+                    // have to be out of it.
+                    if let Some(unavailable) = availability().unavailable() {
+                        break (error, unavailable.clone());
+                    }
+                }
             }
             assert!(rings.len() <= 16, "one ring takes two pages at least");
         };
         assert!(!rings.is_empty());
         // Each of them is far below the limit by itself.
         assert!(queues_name_memlock(error, 64 * KIB) < 64 * KIB);
-        let unavailable = availability();
-        queues_name_memlock(unavailable.unavailable().unwrap().clone(), 64 * KIB);
+        queues_name_memlock(unavailable, 64 * KIB);
         for (cq, sq) in &mut rings {
             round_trip(cq, sq);
         }

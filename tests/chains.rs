@@ -83,10 +83,11 @@ fn push_refused<T: Threads>(sq: &mut SubmissionQueue<T>, user_data: u64, flags: 
     unsafe { sq.push_raw(&sqe, user_data) }.expect("room");
 }
 
-/// Whether the kernel may leave entries that drain waiting for ever. Seen on 7.2.13 on rings for one
-/// thread, and once on 7.1.13 on one of two halves; not on 6.18.
+/// Whether the kernel may leave entries that drain waiting for ever, as it does with C programs too:
+/// seen in one round of some thousand on 6.18.15, 7.1.13 and 7.2.13, and in none on 6.18.44.
 fn forgets_drained_entries() -> bool {
-    kernel::may_have_bug((7, 1), &[], "drained entries may never start")
+    let bug = "drained entries may never start";
+    kernel::may_have_bug((6, 16), &[((6, 18), 44)], bug) || kernel::may_have_bug((6, 19), &[], bug)
 }
 
 #[test]
