@@ -12,7 +12,7 @@ use crate::buffer_pool::PoolBuffer;
 ///
 /// Implementors promise that, until the value is moved, dropped or used mutably, so many bytes at
 /// the address are initialized and neither freed nor written to, whatever else happens.
-pub unsafe trait Buffer: 'static {
+pub unsafe trait Buffer {
     /// Where the bytes begin.
     fn address(&self) -> *const u8;
 
@@ -40,7 +40,7 @@ pub unsafe trait Buffer: 'static {
 /// Implementors promise that, until the value is moved, dropped or used otherwise, so many bytes at
 /// the address are valid for writes and used by nobody else; and that `filled` does no more than
 /// note that they are initialized.
-pub unsafe trait BufferMut: 'static {
+pub unsafe trait BufferMut {
     /// Where there is room.
     fn room(&mut self) -> *mut u8;
 

@@ -46,14 +46,14 @@ impl Target {
 /// # Safety
 ///
 /// Implementors promise that the target is open and stays the same until the value is dropped.
-pub unsafe trait Descriptor: 'static {
+pub unsafe trait Descriptor {
     /// Where the kernel finds it.
     fn target(&self) -> Target;
 }
 
 // SAFETY: a borrowed descriptor is open as long as what it is borrowed from. That is not changed
 // while the operation has it.
-unsafe impl<T: AsFd + 'static> Descriptor for T {
+unsafe impl<T: AsFd> Descriptor for T {
     #[inline]
     fn target(&self) -> Target {
         Target::Fd(self.as_fd().as_raw_fd())

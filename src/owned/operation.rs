@@ -19,7 +19,7 @@ use crate::entry::Sqe;
 ///   and nothing writes to memory that the entry has the kernel read.
 /// * The operation completes once, or, if its entry is that of a zero-copy send, a second time with
 ///   the notification.
-pub unsafe trait Operation: Sized + 'static {
+pub unsafe trait Operation: Sized {
     /// What comes of it: a result, and what was owned for it.
     type Output;
 

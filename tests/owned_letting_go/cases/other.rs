@@ -1,0 +1,53 @@
+//! What works on no file, or on any.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lio_uring::owned::{Nop, Poll, Recv, Ring, Sleep};
+
+use crate::world::BYTES;
+use crate::{Case, Way, let_go, push, settle};
+
+pub(crate) const CASES: &[(&str, Case)] = &[
+    ("Nop", |_, way| let_go(way, Nop)),
+    ("Sleep", |_, way| {
+        let_go(way, Sleep::new(Duration::from_secs(3600)));
+    }),
+    ("Poll", |world, way| {
+        let (file, events) = (
+            Arc::clone(&world.stream),
+            u32::from(libc::POLLIN.cast_unsigned()),
+        );
+        let_go(way, Poll { file, events });
+    }),
+    ("CancelRequest", |_, _| {
+        let ring = Ring::new(8).expect("a ring");
+        let sleep = push(&ring, Sleep::new(Duration::from_secs(3600)));
+        // Neither the request nor its answer is waited for.
+        drop(sleep.cancel().expect("room"));
+        ring.submit().expect("a submission");
+        let request = sleep.cancel().expect("room");
+        drop((request, sleep));
+        settle(&ring);
+    }),
+    ("Limit", |world, way| {
+        let ring = Ring::new(8).expect("a ring");
+        let (socket, buffer) = (Arc::clone(&world.stream), vec![1; BYTES]);
+        let recv = Recv {
+            socket,
+            buffer,
+            flags: 0,
+        };
+        let limit = if way == Way::DropTicket { 0 } else { 3600 };
+        let ticket = ring
+            .push_within(recv, Duration::from_secs(limit))
+            .expect("room");
+        if way != Way::DropTicketUnsubmitted {
+            ring.submit().expect("a submission");
+        }
+        drop(ticket);
+        if way != Way::DropTicketAndRing {
+            settle(&ring);
+        }
+    }),
+];
