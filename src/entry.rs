@@ -288,6 +288,16 @@ impl Sqe {
         self.buffer = group;
     }
 
+    /// The group that the operation takes its buffer from, or 0.
+    #[inline]
+    pub(crate) fn buffer_group(&self) -> u16 {
+        if self.flags & SqeFlags::BUFFER_SELECT.bits() == 0 {
+            0
+        } else {
+            self.buffer
+        }
+    }
+
     /// Names the registered buffer that the operation's memory lies in, or, for providing
     /// buffers, the group.
     #[inline]

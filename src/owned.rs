@@ -55,19 +55,26 @@
 
 mod access;
 mod address;
+mod backlog;
 mod block_on;
 mod buffer;
+mod buffer_group;
 mod cancel;
 mod core;
 mod descriptor;
 mod due;
 mod file;
+mod multishot;
 mod nop;
 mod open;
 mod operation;
+mod picked;
 mod ring;
+mod ring_id;
 mod slot;
 mod socket;
+mod store;
+mod stream;
 mod ticket;
 mod time;
 #[cfg(feature = "tokio")]
@@ -77,15 +84,20 @@ mod transfer;
 pub use self::access::{RingRef, WaitableRef};
 pub use self::address::Address;
 pub use self::buffer::{Buffer, BufferMut, View};
+pub use self::buffer_group::{BufferGroup, BufferGroupParams, Bundle, Lent};
 pub use self::cancel::{CancelRequest, Cancelled};
 pub use self::core::StillInFlight;
 pub use self::descriptor::{Descriptor, Target};
 pub use self::file::{Fsync, Read, Write};
+pub use self::multishot::{AcceptMulti, PollMulti, Ticks};
 pub use self::nop::Nop;
 pub use self::open::{Close, Open};
 pub use self::operation::Operation;
+pub use self::picked::{ReadMulti, ReadPicked, RecvBundle, RecvMulti, RecvMultiBundle, RecvPicked};
 pub use self::ring::{Full, Ring};
+pub use self::ring_id::RingId;
 pub use self::socket::{Accept, Bind, Connect, Listen, Shutdown, Socket};
+pub use self::stream::{End, Multishot, Stream};
 pub use self::ticket::{Ticket, WaitError};
 pub use self::time::{Poll, Sleep};
 #[cfg(feature = "tokio")]

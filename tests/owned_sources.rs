@@ -24,7 +24,10 @@ fn every_operation_is_let_go_of_in_a_test() {
     let mut operations = 0;
     for (_, text) in sources(FOLDER) {
         for line in text.lines().filter(|line| line.starts_with("unsafe impl")) {
-            let Some((_, name)) = line.split_once(" Operation for ") else {
+            let name = line
+                .split_once(" Operation for ")
+                .or_else(|| line.split_once(" Multishot for "));
+            let Some((_, name)) = name else {
                 continue;
             };
             let name = name.split(['<', ' ']).next().expect("a name");

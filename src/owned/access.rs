@@ -3,8 +3,9 @@
 use std::rc::Rc;
 
 use super::core::Core;
-use super::due::Due;
+use super::due::{Due, Slots};
 use super::ring::Ring;
+use crate::completion::Completion;
 use crate::kind::Threads;
 
 /// A reference to a ring.
@@ -86,26 +87,26 @@ struct Pass<'a, A: Access + ?Sized> {
 
 impl<A: Access + ?Sized> Pass<'_, A> {
     fn finish(&mut self) {
-        /// Gives a slot back.
-        struct Emptied<'a, A: Access + ?Sized>(&'a A, u32);
-        impl<A: Access + ?Sized> Drop for Emptied<'_, A> {
-            fn drop(&mut self) {
-                self.0.with(KEY, |core| core.free(self.1));
-                self.0.freed();
-            }
-        }
+        self.due.finish(&mut Shared(self.ring));
+    }
+}
 
-        if let Some(index) = self.due.take_again() {
-            self.ring.with(KEY, |core| core.cancel_again(index));
-            self.ring.submit_now();
-        }
-        while let Some(waker) = self.due.take_waker() {
-            waker.wake();
-        }
-        if let Some(orphan) = self.due.take_orphan() {
-            let _emptied = Emptied(self.ring, orphan.index());
-            orphan.dispose();
-        }
+/// The slots of a ring that is not borrowed.
+struct Shared<'a, A: Access + ?Sized>(&'a A);
+
+impl<A: Access + ?Sized> Slots for Shared<'_, A> {
+    fn cancel_again(&mut self, index: u32) {
+        self.0.with(KEY, |core| core.cancel_again(index));
+        self.0.submit_now();
+    }
+
+    fn next_item(&mut self, index: u32) -> Option<Completion> {
+        self.0.with(KEY, |core| core.store.next_item(index))
+    }
+
+    fn free(&mut self, index: u32) {
+        self.0.with(KEY, |core| core.free(index));
+        self.0.freed();
     }
 }
 

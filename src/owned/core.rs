@@ -1,20 +1,23 @@
 //! The queues of a ring and the slots of its operations, and what happens to them.
 
 use std::io;
-use std::mem::{self, ManuallyDrop};
+use std::mem::ManuallyDrop;
 use std::task::Waker;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::due::{Due, Orphan};
-use super::operation::Operation;
-use super::slot::{Dispose, Kept, State, Table, Waiting, dispose};
+use super::backlog::Queue;
+use super::due::{Due, Slots};
+use super::ring_id::{RingId, refused};
+use super::slot::{Dispose, Kept, State, Waiting, dispose};
+use super::store::{Store, note_of, told};
 use super::time::Limit;
-use crate::completion::{Completion, CompletionFlags, CompletionQueue};
+use crate::completion::{Completion, CompletionQueue};
 use crate::entry::Sqe;
-use crate::error::QueueFull;
+use crate::error::{QueueFull, RegisterCause, RegisterError};
 use crate::kind::Threads;
 use crate::operation::{Cancel, CancelFlags};
+use crate::register::{BufferRing, BufferRingParams};
 use crate::submission::SubmissionQueue;
 use crate::wait::Wait;
 
@@ -22,11 +25,14 @@ use crate::wait::Wait;
 pub(super) const NOBODY: u64 = u64::MAX;
 
 /// What is added to a slot's number for the cancellation of its operation.
-const CANCEL: u64 = 1 << 32;
+pub(super) const CANCEL: u64 = 1 << 32;
 
 /// How often the kernel is asked to stop an operation. It does not find one that is just about to try
 /// again, since something has woken it, and that may then go on waiting.
-const TRIES: u32 = 4;
+const TRIES: u8 = 4;
+
+/// The lowest number of groups of buffers. Older kernels remember those below.
+const FIRST_GROUP: u16 = 64;
 
 /// How long a dropped ring waits for what the kernel still has, before it leaks it.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -47,39 +53,63 @@ pub(super) struct HasEnded;
 pub struct Core<T: Threads> {
     pub(super) sq: SubmissionQueue<T>,
     cq: CompletionQueue<T>,
-    table: ManuallyDrop<Table>,
-    /// How many operations were pushed whose last completion has not been taken.
-    in_flight: u32,
+    pub(super) store: Store,
+    /// The number for the next group of buffers.
+    next_group: u16,
     ended: bool,
 }
 
 impl<T: Threads> Core<T> {
     pub(super) fn new((cq, sq): (CompletionQueue<T>, SubmissionQueue<T>)) -> Self {
-        let table = ManuallyDrop::new(Table::new(cq.capacity()));
         Self {
+            store: Store::new(cq.capacity()),
             sq,
             cq,
-            table,
-            in_flight: 0,
+            next_group: FIRST_GROUP,
             ended: false,
         }
     }
 
     /// How many operations can be in flight or waiting to be taken.
     pub(super) fn capacity(&self) -> u32 {
-        self.table.len()
+        self.store.table.len()
     }
 
     /// How many slots are taken.
     pub(super) fn taken(&self) -> u32 {
-        self.table.taken()
+        self.store.table.taken()
     }
 
     /// Takes a slot for an operation, if there is one.
     #[inline]
     pub(super) fn prepare(&mut self) -> Option<(u32, Kept)> {
-        let index = self.table.take()?;
-        Some((index, self.table.kept(index)))
+        let index = self.store.table.take()?;
+        Some((index, self.store.table.kept(index)))
+    }
+
+    /// The ring, as what is registered with it names it.
+    #[inline]
+    pub(super) fn id(&self) -> RingId {
+        RingId::of(self.sq.ring())
+    }
+
+    /// Pushes the entry for a slot.
+    ///
+    /// # Safety
+    ///
+    /// The slot was taken and holds the operation, whose entry this is.
+    #[inline]
+    unsafe fn push_entry(&mut self, index: u32, sqe: &Sqe) -> Result<(), QueueFull> {
+        let mut instead = None;
+        if !self.id().accepts(sqe) {
+            instead = Some(refused(sqe));
+        }
+        let sqe = instead.as_ref().unwrap_or(sqe);
+        // SAFETY: what the entry names is the operation's, which stays in its slot until the last
+        // completion has been taken, or is leaked there.
+        unsafe { self.sq.push_raw(sqe, index.into()) }?;
+        self.store.in_flight += 1;
+        Ok(())
     }
 
     /// Pushes the entry of the operation in a slot.
@@ -89,14 +119,28 @@ impl<T: Threads> Core<T> {
     /// The slot was taken and holds the operation, whose entry this is.
     #[inline]
     pub(super) unsafe fn push(&mut self, index: u32, sqe: &Sqe) -> Result<(), QueueFull> {
-        // SAFETY: what the entry names is the operation's, which stays in its slot until the last
-        // completion has been taken, or is leaked there.
-        unsafe { self.sq.push_raw(sqe, index.into()) }?;
-        *self.table.state(index) = State::InFlight {
-            first: 0,
+        // SAFETY: the caller's promise.
+        unsafe { self.push_entry(index, sqe) }?;
+        *self.store.table.state(index) = State::InFlight {
+            note: note_of(sqe),
             waker: None,
         };
-        self.in_flight += 1;
+        Ok(())
+    }
+
+    /// Pushes the entry of an operation with several completions.
+    ///
+    /// # Safety
+    ///
+    /// As for [`push`](Self::push).
+    pub(super) unsafe fn push_stream(&mut self, index: u32, sqe: &Sqe) -> Result<(), QueueFull> {
+        // SAFETY: the caller's promise.
+        unsafe { self.push_entry(index, sqe) }?;
+        *self.store.table.state(index) = State::Streaming {
+            group: sqe.buffer_group(),
+            items: Queue::new(),
+            waker: None,
+        };
         Ok(())
     }
 
@@ -118,9 +162,9 @@ impl<T: Threads> Core<T> {
         unsafe { self.push(index, sqe) }?;
         // SAFETY: as above.
         unsafe { self.push(limit, limit_sqe) }?;
-        *self.table.state(limit) = State::Abandoned {
+        *self.store.table.state(limit) = State::Abandoned {
             tries: 0,
-            first: 0,
+            note: 0,
             dispose: dispose::<Limit>,
         };
         Ok(())
@@ -129,7 +173,7 @@ impl<T: Threads> Core<T> {
     /// Gives a slot back from which the operation has been taken out.
     #[inline]
     pub(super) fn free(&mut self, index: u32) {
-        self.table.free(index);
+        self.store.table.free(index);
     }
 
     /// Takes the operation out of a slot if it has ended, and gives the slot back.
@@ -138,33 +182,52 @@ impl<T: Threads> Core<T> {
     ///
     /// A ticket has the slot, for an operation of this type, and gives it up if there is a result.
     #[inline]
-    pub(super) unsafe fn take<O: Operation>(&mut self, index: u32) -> Option<(O, Completion)> {
-        let State::Ended { result, flags } = *self.table.state(index) else {
+    pub(super) unsafe fn take<O>(&mut self, index: u32) -> Option<(O, Completion)> {
+        let State::Ended {
+            result,
+            flags,
+            offset,
+        } = *self.store.table.state(index)
+        else {
             return None;
         };
-        let done = Completion {
-            user_data: index.into(),
-            res: result,
-            flags,
-            extra: (),
-        };
         // SAFETY: the slot holds such an operation, which the kernel does not use any longer.
-        let operation = unsafe { self.table.kept(index).take() };
-        self.table.free(index);
-        Some((operation, done))
+        let operation = unsafe { self.store.table.kept(index).take() };
+        self.store.table.free(index);
+        Some((operation, told(result, flags, offset)))
+    }
+
+    /// Takes the operation of a stream out of its slot after its last item, and gives the slot back.
+    ///
+    /// # Safety
+    ///
+    /// As for [`take`](Self::take); the last item has been taken.
+    pub(super) unsafe fn take_dry<O>(&mut self, index: u32) -> O {
+        // SAFETY: the caller's promise.
+        let operation = unsafe { self.store.table.kept(index).take() };
+        self.store.table.free(index);
+        operation
+    }
+
+    /// Where a slot keeps its operation.
+    pub(super) fn kept(&self, index: u32) -> Kept {
+        self.store.table.kept(index)
     }
 
     /// Whether the operation in a slot has ended.
     #[inline]
     pub(super) fn is_done(&mut self, index: u32) -> bool {
-        matches!(self.table.state(index), State::Ended { .. })
+        matches!(self.store.table.state(index), State::Ended { .. })
     }
 
     /// Whether this waker is the one that a slot has.
     #[inline]
     pub(super) fn has_waker(&mut self, index: u32, waker: &Waker) -> bool {
-        match self.table.state(index) {
+        match self.store.table.state(index) {
             State::InFlight {
+                waker: Some(had), ..
+            }
+            | State::Streaming {
                 waker: Some(had), ..
             } => had.is(waker),
             _ => false,
@@ -172,11 +235,13 @@ impl<T: Threads> Core<T> {
     }
 
     /// Gives a slot another waker, and returns the one that it had; or this one, as an error, if its
-    /// operation has ended.
+    /// operation has ended, or has brought something.
     #[inline]
     pub(super) fn set_waker(&mut self, index: u32, new: Waker) -> Result<Option<Waker>, Waker> {
-        let State::InFlight { waker, .. } = self.table.state(index) else {
-            return Err(new);
+        let waker = match self.store.table.state(index) {
+            State::InFlight { waker, .. } => waker,
+            State::Streaming { waker, items, .. } if *items == Queue::new() => waker,
+            _ => return Err(new),
         };
         let old = waker.replace(Waiting::new(new));
         // SAFETY: it was taken out of its slot.
@@ -191,21 +256,57 @@ impl<T: Threads> Core<T> {
         dispose: Dispose,
         cancelled: bool,
     ) -> Result<Option<Waker>, HasEnded> {
-        let State::InFlight { first, waker } = *self.table.state(index) else {
-            return Err(HasEnded);
-        };
         // In a child process the operation is the parent's, and the queues are not there.
         let cancelled = cancelled && self.is_own();
-        *self.table.state(index) = State::Abandoned {
-            tries: if cancelled { TRIES } else { 0 },
-            first,
-            dispose,
+        let tries = if cancelled { TRIES } else { 0 };
+        let (waker, abandoned) = match *self.store.table.state(index) {
+            State::InFlight { note, waker } => {
+                let tries = tries.into();
+                let abandoned = State::Abandoned {
+                    tries,
+                    note,
+                    dispose,
+                };
+                (waker, abandoned)
+            }
+            State::Streaming {
+                group,
+                items,
+                waker,
+            } => {
+                let deserted = State::Deserted {
+                    group,
+                    tries,
+                    items,
+                    dispose,
+                };
+                (waker, deserted)
+            }
+            _ => return Err(HasEnded),
         };
+        *self.store.table.state(index) = abandoned;
         if cancelled {
             self.cancel(index);
         }
         // SAFETY: it was taken out of its slot.
         Ok(waker.map(|waker| unsafe { waker.into_waker() }))
+    }
+
+    /// Registers a ring of buffers under the next number that is not taken.
+    pub(super) fn register_buffer_ring(
+        &mut self,
+        params: impl Fn(u16) -> BufferRingParams,
+    ) -> Result<BufferRing<T>, RegisterError> {
+        let mut tries = u16::MAX;
+        loop {
+            let group = self.next_group;
+            self.next_group = group.wrapping_add(1).max(FIRST_GROUP);
+            tries -= 1;
+            match self.sq.register_buffer_ring_with(params(group)) {
+                Err(error) if error.cause == RegisterCause::AlreadyRegistered && tries > 0 => {}
+                made => return made,
+            }
+        }
     }
 
     /// Whether this process made the ring.
@@ -216,7 +317,11 @@ impl<T: Threads> Core<T> {
     /// Asks the kernel once more to stop an operation that nobody waits for, if the slot still has
     /// one.
     pub(super) fn cancel_again(&mut self, index: u32) {
-        if matches!(self.table.state(index), State::Abandoned { tries: 1.., .. }) {
+        let goes_on = matches!(
+            self.store.table.state(index),
+            State::Abandoned { tries: 1.., .. } | State::Deserted { tries: 1.., .. }
+        );
+        if goes_on {
             self.cancel(index);
         }
     }
@@ -232,8 +337,10 @@ impl<T: Threads> Core<T> {
     /// If the queue is full it is submitted first. If it is full even then, the operation goes on
     /// until it ends by itself.
     fn cancel(&mut self, index: u32) {
-        if let State::Abandoned { tries, .. } = self.table.state(index) {
-            *tries = tries.saturating_sub(1);
+        match self.store.table.state(index) {
+            State::Abandoned { tries, .. } => *tries = tries.saturating_sub(1),
+            State::Deserted { tries, .. } => *tries = tries.saturating_sub(1),
+            _ => {}
         }
         if !self.push_cancel(index) && self.sq.submit().is_ok() {
             self.push_cancel(index);
@@ -252,20 +359,17 @@ impl<T: Threads> Core<T> {
 
     /// Whether the kernel has the operation in a slot.
     fn has(&mut self, index: u32) -> bool {
-        !matches!(self.table.state(index), State::Ended { .. })
+        !matches!(
+            self.store.table.state(index),
+            State::Ended { .. } | State::Dry { .. }
+        )
     }
 
     /// Takes completions until there are no more, or no more can be left to do for them.
     #[inline]
     pub(super) fn reap(&mut self, due: &mut Due) {
-        let Self {
-            cq,
-            table,
-            in_flight,
-            ..
-        } = self;
-        for done in cq.completions() {
-            if !settle(table, in_flight, done, due) {
+        for done in self.cq.completions() {
+            if !self.store.settle(done, due) {
                 return;
             }
         }
@@ -287,23 +391,23 @@ impl<T: Threads> Core<T> {
                 flags: 0,
                 extra: (),
             };
-            settle(&mut self.table, &mut self.in_flight, cancelled, &mut due);
+            self.store.settle(cancelled, &mut due);
             due.mark_withdrawn();
-            self.run(&mut due);
+            due.finish(self);
         }
         let mut asked = 0;
         loop {
             self.reap(&mut due);
             if !due.is_empty() {
-                self.run(&mut due);
+                due.finish(self);
                 continue;
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            if self.in_flight == 0 || left.is_zero() {
-                return self.in_flight;
+            if self.store.in_flight == 0 || left.is_zero() {
+                return self.store.in_flight;
             }
             // One by one, which every kernel can.
-            while asked < self.table.len() && (!self.has(asked) || self.push_cancel(asked)) {
+            while asked < self.store.table.len() && (!self.has(asked) || self.push_cancel(asked)) {
                 asked += 1;
             }
             let step = left.min(STEP);
@@ -312,20 +416,6 @@ impl<T: Threads> Core<T> {
                 // It may be for want of memory. The deadline ends the loop.
                 thread::sleep(step.min(Duration::from_millis(1)));
             }
-        }
-    }
-
-    fn run(&mut self, due: &mut Due) {
-        if let Some(index) = due.take_again() {
-            self.cancel_again(index);
-        }
-        while let Some(waker) = due.take_waker() {
-            waker.wake();
-        }
-        if let Some(orphan) = due.take_orphan() {
-            let index = orphan.index();
-            orphan.dispose();
-            self.table.free(index);
         }
     }
 
@@ -347,7 +437,7 @@ impl<T: Threads> Core<T> {
         match self.drain(deadline) {
             0 => {
                 // SAFETY: the kernel has none of the operations any longer, and this is done once.
-                unsafe { ManuallyDrop::drop(&mut self.table) };
+                unsafe { ManuallyDrop::drop(&mut self.store.table) };
                 Ok(())
             }
             operations => Err(StillInFlight { operations }),
@@ -362,89 +452,17 @@ impl<T: Threads> Drop for Core<T> {
     }
 }
 
-/// The flags of a completion that is not simply the only one of its operation.
-const SEVERAL: u32 = CompletionFlags::MORE.union(CompletionFlags::NOTIF).bits();
+impl<T: Threads> Slots for Core<T> {
+    fn cancel_again(&mut self, index: u32) {
+        Self::cancel_again(self, index);
+    }
 
-/// Notes that an operation has completed, and what is left to do for it. Returns whether more can be
-/// left to do.
-#[inline]
-fn settle(table: &mut Table, in_flight: &mut u32, done: Completion, due: &mut Due) -> bool {
-    if done.user_data >= table.len().into() {
-        return settle_cancellation(table, done, due);
+    fn next_item(&mut self, index: u32) -> Option<Completion> {
+        self.store.next_item(index)
     }
-    #[expect(clippy::cast_possible_truncation, reason = "it was compared")]
-    let index = done.user_data as u32;
-    let state = table.state(index);
-    match *state {
-        State::InFlight { waker, .. } if done.flags & SEVERAL == 0 => {
-            *state = State::Ended {
-                result: done.res,
-                flags: done.flags,
-            };
-            *in_flight -= 1;
-            waker.is_none_or(|waker| due.wake(waker))
-        }
-        _ => settle_rarely(table, in_flight, done, index, due),
-    }
-}
 
-/// Notes how a cancellation has ended.
-#[cold]
-#[inline(never)]
-fn settle_cancellation(table: &mut Table, done: Completion, due: &mut Due) -> bool {
-    let index = u32::try_from(done.user_data.wrapping_sub(CANCEL)).ok();
-    let Some(index) = index.filter(|&index| index < table.len()) else {
-        return true;
-    };
-    // By now the slot may be another operation's, which is as abandoned if it is.
-    let goes_on = matches!(table.state(index), State::Abandoned { tries: 1.., .. });
-    let again = goes_on && done.res == -libc::ENOENT;
-    if again {
-        due.cancel_again(index);
-    }
-    !again
-}
-
-/// The same for operations that nobody waits for, and for those that complete more than once.
-#[cold]
-#[inline(never)]
-fn settle_rarely(
-    table: &mut Table,
-    in_flight: &mut u32,
-    done: Completion,
-    index: u32,
-    due: &mut Due,
-) -> bool {
-    let state = table.state(index);
-    let (State::InFlight { first, .. } | State::Abandoned { first, .. }) = state else {
-        debug_assert!(false, "the kernel does not have slot {index}");
-        return true;
-    };
-    if done.more() {
-        *first = done.res;
-        return true;
-    }
-    // The result of a zero-copy send came before its notification.
-    let res = if done.is_notification() {
-        *first
-    } else {
-        done.res
-    };
-    let done = Completion { res, ..done };
-    let ended = State::Ended {
-        result: res,
-        flags: done.flags,
-    };
-    *in_flight -= 1;
-    match mem::replace(state, ended) {
-        State::InFlight { waker, .. } => waker.is_none_or(|waker| due.wake(waker)),
-        State::Abandoned { dispose, .. } => {
-            // SAFETY: the function is that of the operation's own type, and its last completion is
-            // this.
-            due.dispose(unsafe { Orphan::new(index, table.kept(index), dispose, done) });
-            false
-        }
-        State::Ended { .. } => true,
+    fn free(&mut self, index: u32) {
+        Self::free(self, index);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 
+use super::ring_id::RingId;
 use crate::entry::{Sqe, SqeFlags};
 use crate::operation::Operation;
 
@@ -11,8 +12,13 @@ use crate::operation::Operation;
 pub enum Target {
     /// A descriptor.
     Fd(RawFd),
-    /// The index of a registered file.
-    Slot(u32),
+    /// A registered file.
+    Slot {
+        /// Its index.
+        index: u32,
+        /// The ring that it is registered with.
+        ring: RingId,
+    },
 }
 
 impl Target {
@@ -21,7 +27,7 @@ impl Target {
     pub(super) fn number(self) -> RawFd {
         match self {
             Self::Fd(fd) => fd,
-            Self::Slot(index) => index.cast_signed(),
+            Self::Slot { index, .. } => index.cast_signed(),
         }
     }
 
@@ -29,8 +35,9 @@ impl Target {
     #[inline]
     pub(super) fn entry<O: Operation>(self, operation: &O) -> Sqe {
         let mut sqe = Sqe::of(operation);
-        if let Self::Slot(_) = self {
+        if let Self::Slot { ring, .. } = self {
             sqe.insert_flags(SqeFlags::FIXED_FILE);
+            ring.require(&mut sqe);
         }
         sqe
     }

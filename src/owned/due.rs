@@ -16,7 +16,8 @@ pub(super) struct Orphan {
     index: u32,
     kept: Kept,
     dispose: Dispose,
-    done: Completion,
+    /// How it has ended. One with several completions has them in its slot.
+    done: Option<Completion>,
 }
 
 impl Orphan {
@@ -24,7 +25,12 @@ impl Orphan {
     ///
     /// The slot holds an operation of the type that the function was made for, whose last completion
     /// has been taken, and nobody else has it.
-    pub(super) unsafe fn new(index: u32, kept: Kept, dispose: Dispose, done: Completion) -> Self {
+    pub(super) unsafe fn new(
+        index: u32,
+        kept: Kept,
+        dispose: Dispose,
+        done: Option<Completion>,
+    ) -> Self {
         Self {
             index,
             kept,
@@ -33,16 +39,42 @@ impl Orphan {
         }
     }
 
-    /// The slot, which is to be given back when this has been disposed of.
-    pub(super) fn index(&self) -> u32 {
-        self.index
-    }
+    /// Disposes of the operation and of all that it has brought, with its own code, and gives its slot
+    /// back.
+    pub(super) fn dispose(self, slots: &mut impl Slots) {
+        /// Gives the slot back, even if the operation's code panics.
+        struct Emptied<'a, S: Slots>(&'a mut S, u32);
+        impl<S: Slots> Drop for Emptied<'_, S> {
+            fn drop(&mut self) {
+                self.0.free(self.1);
+            }
+        }
 
-    /// Disposes of the operation, with its own code.
-    pub(super) fn dispose(self) {
-        // SAFETY: `new` was promised that it is there, and nobody's; and this is done once.
-        unsafe { (self.dispose)(self.kept, self.done) };
+        let mut done = self.done;
+        while let Some(one) = done.take().or_else(|| slots.next_item(self.index)) {
+            if one.more() {
+                // SAFETY: `new` was promised that it is there, and nobody's.
+                unsafe { (self.dispose)(self.kept, one) };
+            } else {
+                let _emptied = Emptied(slots, self.index);
+                // SAFETY: as above; and this is done once.
+                unsafe { (self.dispose)(self.kept, one) };
+                return;
+            }
+        }
     }
+}
+
+/// What is left to be done is done to these.
+pub(super) trait Slots {
+    /// Asks the kernel once more to stop the operation in a slot.
+    fn cancel_again(&mut self, index: u32);
+
+    /// Takes what the operation in a slot has brought next.
+    fn next_item(&mut self, index: u32) -> Option<Completion>;
+
+    /// Gives a slot back that the operation has left.
+    fn free(&mut self, index: u32);
 }
 
 /// Wakers to be called, an orphan to be disposed of, and a slot to be cancelled once more.
@@ -89,12 +121,6 @@ impl Due {
         self.again = Some(index);
     }
 
-    /// The slot whose operation is to be cancelled once more.
-    #[inline]
-    pub(super) fn take_again(&mut self) -> Option<u32> {
-        self.again.take()
-    }
-
     /// Whether nothing is left to do.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
@@ -103,7 +129,7 @@ impl Due {
 
     /// Takes the next waker that is to be called.
     #[inline]
-    pub(super) fn take_waker(&mut self) -> Option<Waker> {
+    fn take_waker(&mut self) -> Option<Waker> {
         if self.first == self.end {
             (self.first, self.end) = (0, 0);
             return None;
@@ -115,16 +141,27 @@ impl Due {
         Some(unsafe { waker.into_waker() })
     }
 
-    /// Takes the orphan that is to be disposed of.
+    /// Does what is left to do. This calls foreign code, so nobody may have the ring.
     #[inline]
-    pub(super) fn take_orphan(&mut self) -> Option<Orphan> {
-        self.orphan.take()
+    pub(super) fn finish(&mut self, slots: &mut impl Slots) {
+        if let Some(index) = self.again.take() {
+            slots.cancel_again(index);
+        }
+        while let Some(waker) = self.take_waker() {
+            waker.wake();
+        }
+        if let Some(orphan) = self.orphan.take() {
+            orphan.dispose(slots);
+        }
     }
 
     /// Notes that the kernel has never had the orphan.
     pub(super) fn mark_withdrawn(&mut self) {
-        if let Some(orphan) = &mut self.orphan {
-            orphan.done.user_data = NOBODY;
+        if let Some(Orphan {
+            done: Some(done), ..
+        }) = &mut self.orphan
+        {
+            done.user_data = NOBODY;
         }
     }
 }

@@ -13,10 +13,12 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::access::{Access, KEY, Key};
+use super::buffer_group::{BufferGroup, BufferGroupParams};
 use super::core::{Core, StillInFlight};
 use super::operation::Operation;
+use super::stream::{Multishot, Stream};
 use super::ticket::Ticket;
-use crate::error::{SetupError, SubmitError};
+use crate::error::{RegisterError, SetupError, SubmitError};
 use crate::kind::OneThread;
 use crate::params::IoUringParams;
 use crate::ring::IoUring;
@@ -104,7 +106,7 @@ impl Ring {
     /// is submitted, or there are as many operations as the ring can have until one ends and its
     /// output is taken.
     #[inline]
-    pub fn push<O: Operation>(&self, operation: O) -> Result<Ticket<&Self, O>, Full<O>> {
+    pub fn push<O: Operation + 'static>(&self, operation: O) -> Result<Ticket<&Self, O>, Full<O>> {
         Ticket::push(self, operation)
     }
 
@@ -132,7 +134,7 @@ impl Ring {
     /// # Errors
     ///
     /// [`Full`], as for [`push`](Self::push): it takes two slots and two entries.
-    pub fn push_within<O: Operation>(
+    pub fn push_within<O: Operation + 'static>(
         &self,
         operation: O,
         limit: Duration,
@@ -146,11 +148,91 @@ impl Ring {
     ///
     /// [`Full`], as for [`push`](Self::push).
     #[inline]
-    pub fn push_shared<O: Operation>(
+    pub fn push_shared<O: Operation + 'static>(
         self: &Rc<Self>,
         operation: O,
     ) -> Result<Ticket<Rc<Self>, O>, Full<O>> {
         Ticket::push(Rc::clone(self), operation)
+    }
+
+    /// Pushes an operation that completes again and again.
+    ///
+    /// ```
+    /// use std::net::{TcpListener, TcpStream};
+    /// use lio_uring::owned::{AcceptMulti, Ring};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let ring = Ring::new(8)?;
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let address = listener.local_addr()?;
+    /// let mut connections = ring.push_stream(AcceptMulti { listener })?;
+    /// ring.submit()?;
+    /// let client = TcpStream::connect(address)?;
+    /// let accepted = connections.wait_next()?.expect("it goes on")?;
+    /// assert_eq!(TcpStream::from(accepted).peer_addr()?, client.local_addr()?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Full`], as for [`push`](Self::push).
+    pub fn push_stream<O: Multishot + 'static>(
+        &self,
+        operation: O,
+    ) -> Result<Stream<&Self, O>, Full<O>> {
+        Stream::push(self, operation)
+    }
+
+    /// Pushes an operation that completes again and again, and whose stream keeps the ring alive
+    /// instead of borrowing it.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`], as for [`push`](Self::push).
+    pub fn push_stream_shared<O: Multishot + 'static>(
+        self: &Rc<Self>,
+        operation: O,
+    ) -> Result<Stream<Rc<Self>, O>, Full<O>> {
+        Stream::push(Rc::clone(self), operation)
+    }
+
+    /// Registers a group of buffers for the kernel to pick from.
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// use std::os::unix::net::UnixStream;
+    /// use lio_uring::owned::{BufferGroupParams, RecvMulti, Ring};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let ring = Ring::new(8)?;
+    /// let (socket, mut peer) = UnixStream::pair()?;
+    /// let buffers = match ring.register_group(BufferGroupParams::new(16, 4096)) {
+    ///     Ok(buffers) => buffers,
+    ///     Err(too_old) => return Ok(println!("{too_old}")),
+    /// };
+    /// let recv = RecvMulti { socket, buffers, flags: 0 };
+    /// let mut received = ring.push_stream(recv)?;
+    /// ring.submit()?;
+    /// peer.write_all(b"hello")?;
+    /// # if lio_uring::IoUring::new(1)?.features().contains(lio_uring::Features::RECVSEND_BUNDLE) {
+    /// let bytes = received.wait_next()?.expect("it goes on")?;
+    /// assert_eq!(&*bytes, b"hello");
+    /// # }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`RegisterError`]: [`RegisterCause::Refused`](crate::RegisterCause) before Linux 5.19, for an
+    /// incremental group before 6.12, and for numbers that there cannot be.
+    pub fn register_group(
+        &self,
+        params: BufferGroupParams,
+    ) -> Result<BufferGroup<OneThread>, RegisterError> {
+        let buffers = BufferGroup::<OneThread>::buffers(params)?;
+        self.with_core(|core| BufferGroup::register(core, buffers, params))
     }
 
     /// Hands what was pushed to the kernel, and takes what has ended.

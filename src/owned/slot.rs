@@ -5,7 +5,9 @@ use std::mem::{ManuallyDrop, MaybeUninit, offset_of};
 use std::ptr::{self, NonNull};
 use std::task::{RawWakerVTable, Waker};
 
+use super::backlog::Queue;
 use super::operation::Operation;
+use super::stream::Multishot;
 use crate::completion::Completion;
 
 /// How many bytes an operation may have to be kept in its slot. A larger one is boxed.
@@ -27,19 +29,41 @@ pub(super) type Dispose = unsafe fn(Kept, Completion);
 pub(super) enum State {
     /// The kernel and the ticket have it.
     InFlight {
-        /// The result of a zero-copy send, whose notification is still to come.
-        first: i32,
+        /// The result of a zero-copy send, whose notification is still to come; or the group that its
+        /// buffer comes from.
+        note: i32,
         waker: Option<Waiting>,
     },
     /// The kernel has it.
     Abandoned {
         /// How often the kernel is still to be asked to stop it, if it does not find it.
         tries: u32,
-        first: i32,
+        note: i32,
         dispose: Dispose,
     },
     /// The kernel does not have it. If a ticket does, the operation has ended so.
-    Ended { result: i32, flags: u32 },
+    Ended {
+        result: i32,
+        flags: u32,
+        /// Where in its buffer, if that comes from a group, the bytes begin.
+        offset: u32,
+    },
+    /// The kernel and the stream have it.
+    Streaming {
+        /// The group that its buffers come from.
+        group: u16,
+        items: Queue,
+        waker: Option<Waiting>,
+    },
+    /// The kernel has it, and nobody waits for its items.
+    Deserted {
+        group: u16,
+        tries: u8,
+        items: Queue,
+        dispose: Dispose,
+    },
+    /// The kernel does not have it, and it brings no more items than these.
+    Dry { items: Queue },
 }
 
 /// A waker that is put away. Whoever takes it makes it one again, once.
@@ -88,6 +112,8 @@ pub(super) struct Slot {
 
 const _: () = assert!(size_of::<Slot>() <= 72);
 
+const _: () = assert!(size_of::<State>() <= 24);
+
 /// Where an operation is kept: in a slot, at an address that does not change.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Kept(NonNull<u8>);
@@ -132,7 +158,7 @@ impl Kept {
     ///
     /// The slot is taken, holds no operation, and nobody else uses it.
     #[inline]
-    pub(super) unsafe fn put<O: Operation>(self, operation: O) {
+    pub(super) unsafe fn put<O>(self, operation: O) {
         if Self::is_inline::<O>() {
             // SAFETY: the payload has the room and the alignment, and holds nothing.
             unsafe { self.0.cast::<O>().write(operation) };
@@ -149,7 +175,7 @@ impl Kept {
     ///
     /// The slot holds an operation of this type.
     #[inline]
-    pub(super) unsafe fn operation<O: Operation>(self) -> NonNull<O> {
+    pub(super) unsafe fn operation<O>(self) -> NonNull<O> {
         if Self::is_inline::<O>() {
             return self.0.cast();
         }
@@ -166,7 +192,7 @@ impl Kept {
     /// The slot holds an operation of this type, which is not taken out again, and which the kernel
     /// does not use.
     #[inline]
-    pub(super) unsafe fn take<O: Operation>(self) -> O {
+    pub(super) unsafe fn take<O>(self) -> O {
         // SAFETY: the caller's promise.
         let operation = unsafe { self.operation::<O>() };
         if Self::is_inline::<O>() {
@@ -188,6 +214,25 @@ pub(super) unsafe fn dispose<O: Operation>(kept: Kept, done: Completion) {
     // SAFETY: the caller's promise.
     let operation: O = unsafe { kept.take() };
     operation.abandon(done);
+}
+
+/// Disposes of an item of such an operation, or of the operation with the last one; see [`Dispose`].
+///
+/// # Safety
+///
+/// The slot holds an operation of this type, which nobody else uses. After the last completion it is
+/// not taken out again.
+pub(super) unsafe fn dispose_item<O: Multishot>(kept: Kept, done: Completion) {
+    if done.more() {
+        // SAFETY: the slot holds it.
+        let operation = unsafe { kept.operation::<O>() };
+        // SAFETY: nobody else uses it but the kernel, which at most reads it.
+        drop(unsafe { operation.as_ref() }.item(done));
+    } else {
+        // SAFETY: the caller's promise.
+        let operation: O = unsafe { kept.take() };
+        drop(operation.item(done));
+    }
 }
 
 /// All the slots of a ring, made once.
@@ -221,6 +266,7 @@ impl Table {
                 state: State::Ended {
                     result: 0,
                     flags: 0,
+                    offset: 0,
                 },
                 payload: Payload(MaybeUninit::uninit()),
             };

@@ -65,17 +65,21 @@ impl<T> From<WaitError<T>> for io::Error {
 }
 
 /// Gives a slot back that no entry was pushed for.
-struct Unpushed<'a, R: RingRef, O: Operation> {
+pub(super) struct Unpushed<'a, R: RingRef, O> {
     ring: &'a R,
     index: u32,
     kept: Kept,
     _operation: PhantomData<fn() -> O>,
 }
 
-impl<'a, R: RingRef, O: Operation> Unpushed<'a, R, O> {
+impl<'a, R: RingRef, O> Unpushed<'a, R, O> {
     /// Moves an operation into a slot, and has it make its entry.
     #[inline(always)]
-    fn place(ring: &'a R, operation: O) -> Result<(Self, Sqe), Full<O>> {
+    pub(super) fn place(
+        ring: &'a R,
+        operation: O,
+        entry: impl FnOnce(&mut O) -> Sqe,
+    ) -> Result<(Self, Sqe), Full<O>> {
         let Some((index, kept)) = ring.with(KEY, Core::prepare) else {
             return Err(Full(operation));
         };
@@ -91,12 +95,18 @@ impl<'a, R: RingRef, O: Operation> Unpushed<'a, R, O> {
         let mut operation = unsafe { kept.operation::<O>() };
         // The operation's own code, which may use the ring.
         // SAFETY: nobody else uses it.
-        let sqe = unsafe { operation.as_mut() }.entry();
+        let sqe = entry(unsafe { operation.as_mut() });
         Ok((unpushed, sqe))
     }
 
+    /// The slot.
+    #[inline]
+    pub(super) fn index(&self) -> u32 {
+        self.index
+    }
+
     /// Takes the operation out again.
-    fn take(self) -> O {
+    pub(super) fn take(self) -> O {
         let this = ManuallyDrop::new(self);
         // SAFETY: it is not dropped after this.
         unsafe { this.empty() }
@@ -117,12 +127,12 @@ impl<'a, R: RingRef, O: Operation> Unpushed<'a, R, O> {
 
     /// Leaves the slot to the kernel, and to the ticket.
     #[inline]
-    fn leave_to_kernel(self) {
+    pub(super) fn leave_to_kernel(self) {
         let _pushed = ManuallyDrop::new(self);
     }
 }
 
-impl<R: RingRef, O: Operation> Drop for Unpushed<'_, R, O> {
+impl<R: RingRef, O> Drop for Unpushed<'_, R, O> {
     fn drop(&mut self) {
         // There was no room for all that belongs together, or a panic.
         // SAFETY: a value is dropped once, and one that was taken is not.
@@ -133,7 +143,7 @@ impl<R: RingRef, O: Operation> Drop for Unpushed<'_, R, O> {
 impl<R: RingRef, O: Operation> Ticket<R, O> {
     #[inline]
     pub(super) fn push(ring: R, operation: O) -> Result<Self, Full<O>> {
-        let (unpushed, sqe) = Unpushed::place(&ring, operation)?;
+        let (unpushed, sqe) = Unpushed::place(&ring, operation, O::entry)?;
         let index = unpushed.index;
         // SAFETY: the entry is that of the operation in this slot.
         let pushed = ring.with(KEY, |core| unsafe { core.push(index, &sqe) });
@@ -146,10 +156,10 @@ impl<R: RingRef, O: Operation> Ticket<R, O> {
 
     /// Pushes an operation with a limit in time.
     pub(super) fn push_within(ring: R, operation: O, limit: Duration) -> Result<Self, Full<O>> {
-        let (unpushed, mut sqe) = Unpushed::place(&ring, operation)?;
+        let (unpushed, mut sqe) = Unpushed::place(&ring, operation, O::entry)?;
         sqe.insert_flags(SqeFlags::IO_LINK);
         let index = unpushed.index;
-        let (limit, limit_sqe) = match Unpushed::place(&ring, Limit::new(limit)) {
+        let (limit, limit_sqe) = match Unpushed::place(&ring, Limit::new(limit), Limit::entry) {
             Ok(placed) => placed,
             Err(Full(_)) => return Err(Full(unpushed.take())),
         };

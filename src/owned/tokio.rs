@@ -184,7 +184,7 @@ impl TokioRing {
     ///
     /// Nothing happens before the future is polled. It waits for room if there are as many
     /// operations as the ring can have.
-    pub async fn submit<O: Operation + Send>(&self, operation: O) -> O::Output {
+    pub async fn submit<O: Operation + Send + 'static>(&self, operation: O) -> O::Output {
         let ring = TokioRef(Arc::clone(&self.shared));
         let mut operation = operation;
         let ticket = loop {

@@ -283,6 +283,11 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
 }
 
 impl<T: Threads> BufferRing<T> {
+    /// Whether this process registered it.
+    pub(crate) fn is_own(&self) -> bool {
+        self.ring.is_own()
+    }
+
     /// The group's number, for [`Sqe::select_buffer`](crate::Sqe::select_buffer).
     pub fn group(&self) -> u16 {
         self.group

@@ -14,17 +14,18 @@ mod cases {
     pub(crate) mod file;
     pub(crate) mod other;
     pub(crate) mod socket;
+    pub(crate) mod stream;
 }
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use lio_uring::owned::{Nop, Operation, Ring, Ticket};
+use lio_uring::owned::{Multishot, Nop, Operation, Ring, Stream, Ticket};
 
 use quarantine::Quarantine;
 use world::World;
@@ -63,7 +64,7 @@ impl Way {
     }
 }
 
-fn push<O: Operation>(ring: &Ring, operation: O) -> Ticket<&Ring, O> {
+fn push<O: Operation + 'static>(ring: &Ring, operation: O) -> Ticket<&Ring, O> {
     ring.push(operation).expect("room")
 }
 
@@ -80,8 +81,13 @@ struct Cycle<O: Operation> {
     me: RefCell<Option<Rc<Self>>>,
 }
 
-fn let_go<O: Operation>(way: Way, operation: O) {
-    let ring = Rc::new(Ring::new(8).expect("a ring"));
+fn let_go<O: Operation + 'static>(way: Way, operation: O) {
+    let_go_in(Ring::new(8).expect("a ring"), way, operation);
+}
+
+/// Lets go of an operation on this ring.
+fn let_go_in<O: Operation + 'static>(ring: Ring, way: Way, operation: O) {
+    let ring = Rc::new(ring);
     match way {
         Way::DropTicket => {
             let ticket = push(&ring, operation);
@@ -142,6 +148,58 @@ fn let_go<O: Operation>(way: Way, operation: O) {
     drop(ring);
 }
 
+/// The same for an operation that completes again and again.
+fn let_go_of_stream<O: Multishot + 'static>(ring: Ring, way: Way, operation: O) {
+    struct Cycle<O: Multishot> {
+        _stream: Stream<Rc<Ring>, O>,
+        me: RefCell<Option<Rc<Self>>>,
+    }
+
+    let ring = Rc::new(ring);
+    let mut stream = ring.push_stream_shared(operation).expect("room");
+    if way == Way::DropTicketUnsubmitted {
+        drop(stream);
+        return settle(&ring);
+    }
+    ring.submit().expect("a submission");
+    match way {
+        Way::DropTicketUnsubmitted => unreachable!("it has returned"),
+        Way::DropTicket => {
+            drop(stream);
+            settle(&ring);
+        }
+        Way::DropPolledTicket => {
+            let mut context = Context::from_waker(Waker::noop());
+            while let Poll::Ready(Some(_)) = stream.poll_next(&mut context) {}
+            drop(stream);
+            settle(&ring);
+        }
+        Way::Unwind => {
+            let unwound = catch_unwind(AssertUnwindSafe(move || {
+                let _stream = stream;
+                std::panic::resume_unwind(Box::new("on purpose"));
+            }));
+            assert!(unwound.is_err());
+            settle(&ring);
+        }
+        Way::DropTicketAndRing => drop(stream),
+        #[expect(clippy::mem_forget, reason = "that is what is tested")]
+        Way::ForgetTicketAndDropRing => std::mem::forget(stream),
+        Way::CloseRing => {
+            drop(stream);
+            let ring = Rc::into_inner(ring).expect("the only owner");
+            ring.close(Duration::from_secs(60)).expect("all end");
+        }
+        Way::Cycle => {
+            let cycle = Rc::new(Cycle {
+                _stream: stream,
+                me: RefCell::new(None),
+            });
+            *cycle.me.borrow_mut() = Some(Rc::clone(&cycle));
+        }
+    }
+}
+
 /// Pushes an operation that works on something, and lets go of it.
 type Case = fn(&World, Way);
 
@@ -149,6 +207,7 @@ fn cases() -> impl Iterator<Item = (&'static str, Case)> {
     let families = [
         cases::file::CASES,
         cases::socket::CASES,
+        cases::stream::CASES,
         cases::other::CASES,
     ];
     families.into_iter().flatten().copied()

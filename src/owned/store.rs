@@ -1,0 +1,229 @@
+//! The slots of a ring, and what completions do to them.
+
+use std::mem::{self, ManuallyDrop};
+
+use super::backlog::Backlog;
+use super::core::CANCEL;
+use super::due::{Due, Orphan};
+use super::slot::{State, Table};
+use crate::completion::{Completion, CompletionFlags};
+use crate::entry::Sqe;
+use crate::register::BufferCursor;
+
+/// The slots, and what is known of the operations in them.
+#[derive(Debug)]
+pub(super) struct Store {
+    /// Freed when the kernel has none of the operations any longer, or leaked.
+    pub(super) table: ManuallyDrop<Table>,
+    /// How many operations were pushed whose last completion has not been taken.
+    pub(super) in_flight: u32,
+    backlog: Backlog,
+    /// Where the kernel is in groups whose buffers are used up piece by piece.
+    cursors: Vec<(u16, BufferCursor)>,
+}
+
+/// The flags of a completion that is not simply the only one of its operation, or that names a
+/// buffer.
+const RARE: u32 = CompletionFlags::MORE
+    .union(CompletionFlags::NOTIF)
+    .union(CompletionFlags::BUFFER)
+    .bits();
+
+/// What a completion says, as an operation is told. The offset is where in a buffer of a group its
+/// bytes begin.
+#[inline]
+pub(super) fn told(res: i32, flags: u32, offset: u32) -> Completion {
+    Completion {
+        user_data: offset.into(),
+        res,
+        flags,
+        extra: (),
+    }
+}
+
+impl Store {
+    pub(super) fn new(slots: u32) -> Self {
+        Self {
+            table: ManuallyDrop::new(Table::new(slots)),
+            in_flight: 0,
+            backlog: Backlog::new(),
+            cursors: Vec::new(),
+        }
+    }
+
+    /// Notes that a group is used from its first buffer on, piece by piece or not.
+    pub(super) fn begin_group(&mut self, group: u16, incremental: bool) {
+        self.cursors.retain(|(number, _)| *number != group);
+        if incremental {
+            self.cursors.push((group, BufferCursor::new()));
+        }
+    }
+
+    /// Takes what an operation with several completions has brought next, if there is something.
+    pub(super) fn next_item(&mut self, index: u32) -> Option<Completion> {
+        let (State::Streaming { items, .. } | State::Deserted { items, .. } | State::Dry { items }) =
+            self.table.state(index)
+        else {
+            return None;
+        };
+        let item = self.backlog.pop(items)?;
+        Some(told(item.result, item.flags, item.offset))
+    }
+
+    /// Notes that an operation has completed, and what is left to do for it. Returns whether more can
+    /// be left to do.
+    #[inline]
+    pub(super) fn settle(&mut self, done: Completion, due: &mut Due) -> bool {
+        if done.user_data >= self.table.len().into() {
+            return self.settle_cancellation(done, due);
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "it was compared")]
+        let index = done.user_data as u32;
+        let state = self.table.state(index);
+        match *state {
+            State::InFlight { waker, .. } if done.flags & RARE == 0 => {
+                *state = State::Ended {
+                    result: done.res,
+                    flags: done.flags,
+                    offset: 0,
+                };
+                self.in_flight -= 1;
+                waker.is_none_or(|waker| due.wake(waker))
+            }
+            _ => self.settle_rarely(done, index, due),
+        }
+    }
+
+    /// Notes how a cancellation has ended.
+    #[cold]
+    #[inline(never)]
+    fn settle_cancellation(&mut self, done: Completion, due: &mut Due) -> bool {
+        let index = u32::try_from(done.user_data.wrapping_sub(CANCEL)).ok();
+        let Some(index) = index.filter(|&index| index < self.table.len()) else {
+            return true;
+        };
+        // By now the slot may be another operation's, which is as abandoned if it is.
+        let goes_on = matches!(
+            self.table.state(index),
+            State::Abandoned { tries: 1.., .. } | State::Deserted { tries: 1.., .. }
+        );
+        let again = goes_on && done.res == -libc::ENOENT;
+        if again {
+            due.cancel_again(index);
+        }
+        !again
+    }
+
+    /// Where in its buffer the bytes of a completion begin.
+    fn offset(&mut self, group: u16, done: &Completion) -> u32 {
+        let cursor = self.cursors.iter_mut().find(|(number, _)| *number == group);
+        let piece = cursor.and_then(|(_, cursor)| cursor.advance(done));
+        piece.map_or(0, |piece| piece.offset)
+    }
+
+    /// The same as [`settle`](Self::settle) for operations that nobody waits for, and for those that
+    /// complete more than once or take their buffer from a group.
+    #[cold]
+    #[inline(never)]
+    fn settle_rarely(&mut self, done: Completion, index: u32, due: &mut Due) -> bool {
+        match *self.table.state(index) {
+            State::InFlight { note, .. } | State::Abandoned { note, .. } => {
+                self.settle_single(note, done, index, due)
+            }
+            State::Streaming { group, .. } | State::Deserted { group, .. } => {
+                self.settle_item(group, done, index, due)
+            }
+            State::Ended { .. } | State::Dry { .. } => {
+                debug_assert!(false, "the kernel does not have slot {index}");
+                true
+            }
+        }
+    }
+
+    fn settle_single(&mut self, note: i32, done: Completion, index: u32, due: &mut Due) -> bool {
+        let offset = if done.flags().contains(CompletionFlags::BUFFER) {
+            self.offset(group_of(note), &done)
+        } else {
+            0
+        };
+        let state = self.table.state(index);
+        if done.more() {
+            if let State::InFlight { note, .. } | State::Abandoned { note, .. } = state {
+                *note = done.res;
+            }
+            return true;
+        }
+        // The result of a zero-copy send came before its notification.
+        let result = if done.is_notification() {
+            note
+        } else {
+            done.res
+        };
+        let flags = done.flags;
+        let ended = State::Ended {
+            result,
+            flags,
+            offset,
+        };
+        self.in_flight -= 1;
+        match mem::replace(state, ended) {
+            State::InFlight {
+                waker: Some(waker), ..
+            } => due.wake(waker),
+            State::Abandoned { dispose, .. } => {
+                let kept = self.table.kept(index);
+                let told = told(result, flags, offset);
+                // SAFETY: the function is that of the operation's own type, and its last completion
+                // is this.
+                due.dispose(unsafe { Orphan::new(index, kept, dispose, Some(told)) });
+                false
+            }
+            _ => true,
+        }
+    }
+
+    fn settle_item(&mut self, group: u16, done: Completion, index: u32, due: &mut Due) -> bool {
+        let offset = self.offset(group, &done);
+        let state = self.table.state(index);
+        let (State::Streaming { items, .. } | State::Deserted { items, .. }) = state else {
+            return true;
+        };
+        self.backlog.push(items, done.res, done.flags, offset);
+        let items = *items;
+        let before = if done.more() {
+            // Its waker is called once.
+            match state {
+                State::Streaming { waker, .. } => {
+                    return waker.take().is_none_or(|waker| due.wake(waker));
+                }
+                _ => return true,
+            }
+        } else {
+            self.in_flight -= 1;
+            mem::replace(state, State::Dry { items })
+        };
+        match before {
+            State::Streaming {
+                waker: Some(waker), ..
+            } => due.wake(waker),
+            State::Deserted { dispose, .. } => {
+                let kept = self.table.kept(index);
+                // SAFETY: as for one completion: the last of them has been taken.
+                due.dispose(unsafe { Orphan::new(index, kept, dispose, None) });
+                false
+            }
+            _ => true,
+        }
+    }
+}
+
+/// What is noted of an operation that may take its buffer from a group.
+#[inline]
+pub(super) fn note_of(sqe: &Sqe) -> i32 {
+    sqe.buffer_group().into()
+}
+
+/// The group that was noted.
+fn group_of(note: i32) -> u16 {
+    u16::try_from(note).unwrap_or_default()
+}
