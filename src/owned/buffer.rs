@@ -76,6 +76,11 @@ impl<B> View<B> {
         self.buffer
     }
 
+    /// The whole buffer.
+    pub(super) fn whole(&self) -> &B {
+        &self.buffer
+    }
+
     /// The part that is within so many bytes: its beginning and its length.
     fn within(&self, bytes: usize) -> (usize, usize) {
         let end = (self.end as usize).min(bytes);
@@ -173,10 +178,94 @@ readable! {
     String;
     Arc<[u8]>;
     Rc<[u8]>;
-    &'static [u8];
-    &'static str;
     [u8; N], const N;
     PoolBuffer;
+}
+
+/// Bytes that are borrowed: for ever, if they are pushed to a ring.
+macro_rules! borrowed {
+    ($($type:ty $(, const $n:ident)?;)+) => {
+        $(
+            // SAFETY: what is borrowed is not written to, and is there as long as the reference.
+            unsafe impl$(<const $n: usize>)? Buffer for &$type {
+                #[inline]
+                fn address(&self) -> *const u8 {
+                    (**self).as_ptr()
+                }
+
+                #[inline]
+                fn bytes(&self) -> usize {
+                    (**self).len()
+                }
+            }
+        )+
+    };
+}
+
+borrowed! {
+    [u8];
+    str;
+    [u8; N], const N;
+}
+
+/// Bytes that are borrowed to be written to.
+macro_rules! borrowed_mutably {
+    ($($type:ty $(, const $n:ident)?;)+) => {
+        $(
+            // SAFETY: nobody else uses what is borrowed mutably, as long as the reference is there.
+            unsafe impl$(<const $n: usize>)? BufferMut for &mut $type {
+                #[inline]
+                fn room(&mut self) -> *mut u8 {
+                    (**self).as_mut_ptr()
+                }
+
+                #[inline]
+                fn capacity(&self) -> usize {
+                    (**self).len()
+                }
+
+                #[inline]
+                unsafe fn filled(&mut self, _: usize) {}
+            }
+
+            // SAFETY: as above: nobody else can write to it.
+            unsafe impl$(<const $n: usize>)? Buffer for &mut $type {
+                #[inline]
+                fn address(&self) -> *const u8 {
+                    (**self).as_ptr()
+                }
+
+                #[inline]
+                fn bytes(&self) -> usize {
+                    (**self).len()
+                }
+            }
+        )+
+    };
+}
+
+borrowed_mutably! {
+    [u8];
+    [u8; N], const N;
+}
+
+// SAFETY: as for the vector, which nobody else uses as long as the reference is there.
+unsafe impl BufferMut for &mut Vec<u8> {
+    #[inline]
+    fn room(&mut self) -> *mut u8 {
+        self.as_mut_ptr()
+    }
+
+    #[inline]
+    fn capacity(&self) -> usize {
+        (**self).capacity()
+    }
+
+    #[inline]
+    unsafe fn filled(&mut self, bytes: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { self.set_len(bytes) };
+    }
 }
 
 /// Shared bytes, taken by what shares them.

@@ -16,8 +16,11 @@ use super::access::{Access, KEY, Key};
 use super::buffer_group::{BufferGroup, BufferGroupParams};
 use super::core::{Core, StillInFlight};
 use super::operation::Operation;
+use super::registered_pool::RegisteredPool;
+use super::slots::Slots;
 use super::stream::{Multishot, Stream};
 use super::ticket::Ticket;
+use crate::buffer_pool::BufferPool;
 use crate::error::{RegisterError, SetupError, SubmitError};
 use crate::kind::OneThread;
 use crate::params::IoUringParams;
@@ -233,6 +236,68 @@ impl Ring {
     ) -> Result<BufferGroup<OneThread>, RegisterError> {
         let buffers = BufferGroup::<OneThread>::buffers(params)?;
         self.with_core(|core| BufferGroup::register(core, buffers, params))
+    }
+
+    /// Registers places for files: `named` that are taken one by one, and `picked` that the kernel
+    /// picks from for [`AcceptMultiDirect`](super::AcceptMultiDirect).
+    ///
+    /// ```
+    /// use std::fs::File;
+    /// use lio_uring::owned::{Read, Ring};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let ring = Ring::new(8)?;
+    /// let slots = ring.register_slots(8, 0)?;
+    /// let file = slots.insert(File::open("/proc/self/comm")?)?;
+    /// let read = Read { file: file.clone(), buffer: vec![0; 64], offset: 0 };
+    /// let (count, text) = ring.push(read)?.wait()?;
+    /// assert_eq!(count?, text.len());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`RegisterError`]: [`RegisterCause::AlreadyRegistered`](crate::RegisterCause) as long as there
+    /// are others; [`RegisterCause::DescriptorLimit`](crate::RegisterCause) if there are more than the
+    /// process may have open; and, with `picked`, [`RegisterCause::Refused`](crate::RegisterCause)
+    /// before Linux 6.0.
+    pub fn register_slots(
+        &self,
+        named: u32,
+        picked: u32,
+    ) -> Result<Slots<OneThread>, RegisterError> {
+        self.with_core(|core| Slots::register(core, named, picked))
+    }
+
+    /// Registers a pool of buffers. What is taken from it otherwise is not affected.
+    ///
+    /// ```
+    /// use std::fs::File;
+    /// use lio_uring::BufferPool;
+    /// use lio_uring::owned::{ReadFixed, Ring};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let ring = Ring::new(8)?;
+    /// let pool = ring.register_pool(BufferPool::new(4, 4096)?)?;
+    /// let buffer = pool.take().expect("none is taken yet");
+    /// let read = ReadFixed { file: File::open("/proc/self/exe")?, buffer, offset: 0 };
+    /// let (count, buffer) = ring.push(read)?.wait()?;
+    /// assert_eq!((count?, &buffer[..4]), (4096, b"\x7fELF".as_slice()));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`RegisterError`]: [`RegisterCause::AlreadyRegistered`](crate::RegisterCause) as long as there
+    /// is another; [`RegisterCause::Memlock`](crate::RegisterCause) if the user may not lock that
+    /// much; [`RegisterCause::BadMemory`](crate::RegisterCause) if it is larger than 1 GiB.
+    pub fn register_pool(
+        &self,
+        pool: BufferPool,
+    ) -> Result<RegisteredPool<OneThread>, RegisterError> {
+        self.with_core(|core| RegisteredPool::register(core, pool))
     }
 
     /// Hands what was pushed to the kernel, and takes what has ended.

@@ -58,7 +58,7 @@ unsafe impl<S: Descriptor, B: BufferMut> Operation for Recv<S, B> {
 
 /// The flags of a send. Of a copy that is left out the plain send would not say when it is over.
 #[inline]
-fn send_flags(flags: i32) -> i32 {
+pub(super) fn send_flags(flags: i32) -> i32 {
     (flags | libc::MSG_NOSIGNAL) & !libc::MSG_ZEROCOPY
 }
 

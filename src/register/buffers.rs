@@ -6,6 +6,7 @@ use std::ptr;
 use super::{Resource, check, limit};
 use crate::error::{RegisterCause, RegisterError};
 use crate::kind::{SqeSize, Threads};
+use crate::ring::Ring;
 use crate::submission::SubmissionQueue;
 use crate::sys;
 
@@ -71,6 +72,12 @@ pub(super) fn explain_memlock<V: IoVector>(error: RegisterError, buffers: &[V]) 
 /// A number of elements as the kernel takes it. What does not fit is too many anyway.
 pub(super) fn count<E>(elements: &[E]) -> u32 {
     u32::try_from(elements.len()).unwrap_or(u32::MAX)
+}
+
+/// Takes all registered buffers back, if there are any.
+pub(crate) fn unregister_buffers(ring: &Ring) {
+    // SAFETY: the ring is set up.
+    unsafe { sys::io_uring_unregister_buffers(ring.as_mut_ptr()) };
 }
 
 impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {

@@ -5,6 +5,7 @@ use std::os::fd::RawFd;
 use super::{Resource, check, limit};
 use crate::error::{RegisterCause, RegisterError};
 use crate::kind::{SqeSize, Threads};
+use crate::ring::Ring;
 use crate::submission::SubmissionQueue;
 use crate::sys;
 
@@ -22,6 +23,25 @@ pub(super) fn explain_limit(error: RegisterError) -> RegisterError {
 /// A number of descriptors as the kernel takes it. What does not fit is too many anyway.
 pub(super) fn count(fds: &[RawFd]) -> u32 {
     u32::try_from(fds.len()).unwrap_or(u32::MAX)
+}
+
+/// Puts a file into a place of the table, or takes it out with -1.
+pub(crate) fn update_file(ring: &Ring, index: u32, fd: RawFd) -> Result<(), RegisterError> {
+    // SAFETY: the ring is set up, and the kernel copies the one descriptor.
+    let result =
+        unsafe { sys::io_uring_register_files_update(ring.as_mut_ptr(), index, &raw const fd, 1) };
+    check(
+        result,
+        "update a registered file",
+        "Linux 5.5, and a place within the table",
+    )
+    .map(drop)
+}
+
+/// Takes all registered files back, if there are any.
+pub(crate) fn unregister_files(ring: &Ring) {
+    // SAFETY: the ring is set up.
+    unsafe { sys::io_uring_unregister_files(ring.as_mut_ptr()) };
 }
 
 impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {

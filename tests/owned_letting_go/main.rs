@@ -13,6 +13,7 @@ mod world;
 mod cases {
     pub(crate) mod file;
     pub(crate) mod other;
+    pub(crate) mod registered;
     pub(crate) mod socket;
     pub(crate) mod stream;
 }
@@ -208,6 +209,7 @@ fn cases() -> impl Iterator<Item = (&'static str, Case)> {
         cases::file::CASES,
         cases::socket::CASES,
         cases::stream::CASES,
+        cases::registered::CASES,
         cases::other::CASES,
     ];
     families.into_iter().flatten().copied()

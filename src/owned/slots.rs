@@ -1,0 +1,283 @@
+//! Files that are registered with a ring.
+
+use std::fmt;
+use std::hint;
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::core::Core;
+use super::descriptor::{Descriptor, Target};
+use super::ring_id::RingId;
+use crate::entry::{FileSlot, Sqe};
+use crate::error::RegisterError;
+use crate::kind::{OneThread, Threads};
+use crate::register::update_file;
+use crate::ring;
+
+/// The places for files that are registered with a ring.
+///
+/// Operations on a registered file spare the kernel looking up a descriptor, and what is opened,
+/// accepted or made right into a place never takes a descriptor of the process.
+///
+/// A clone is another handle to the same places. They are there until all handles and all their
+/// [`Slot`]s are gone.
+///
+/// From [`Ring::register_slots`](super::Ring::register_slots).
+pub struct Slots<T: Threads = OneThread> {
+    table: Arc<Table<T>>,
+}
+
+struct Table<T: Threads> {
+    ring: Arc<ring::Ring>,
+    /// For each place how many handles it has, and whether there may be a file in it.
+    uses: Box<[AtomicU32]>,
+    /// Places without handles. One that the kernel has picked meanwhile can be among them.
+    free: Mutex<Vec<u32>>,
+    /// How many places are for us to name. The kernel picks from those behind.
+    own: u32,
+    _kind: PhantomData<T::Marker>,
+}
+
+/// There may be a file.
+const FILLED: u32 = 1 << 31;
+
+/// There is a file that cannot be taken out.
+const LOST: u32 = u32::MAX;
+
+/// More places than the kernel has.
+const TOO_MANY: u32 = (1 << 20) + 1;
+
+impl<T: Threads> Clone for Slots<T> {
+    fn clone(&self) -> Self {
+        Self {
+            table: Arc::clone(&self.table),
+        }
+    }
+}
+
+impl<T: Threads> Slots<T> {
+    pub(super) fn register(
+        core: &mut Core<T>,
+        own: u32,
+        picked: u32,
+    ) -> Result<Self, RegisterError> {
+        let all = own.saturating_add(picked);
+        core.sq
+            .register_files(&vec![-1; all.min(TOO_MANY) as usize])?;
+        if picked > 0 {
+            let limited = core.sq.register_file_alloc_range(own, picked);
+            if let Err(error) = limited {
+                // Nothing is in them yet, and the first error is the one that matters.
+                let _ = core.sq.unregister_files();
+                return Err(error);
+            }
+        }
+        Ok(Self {
+            table: Arc::new(Table {
+                ring: Arc::clone(core.sq.ring()),
+                uses: (0..all).map(|_| AtomicU32::new(0)).collect(),
+                free: Mutex::new((0..own).rev().collect()),
+                own,
+                _kind: PhantomData,
+            }),
+        })
+    }
+
+    /// Takes a place with nothing in it, or nothing if all are taken.
+    ///
+    /// Until something is put into it, operations on it end with `EBADF`.
+    pub fn take(&self) -> Option<Slot<T>> {
+        loop {
+            let index = self.table.free().pop()?;
+            let uses = &self.table.uses[index as usize];
+            if uses
+                .compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed)
+                .is_ok()
+            {
+                return Some(Slot {
+                    table: Arc::clone(&self.table),
+                    index,
+                });
+            }
+        }
+    }
+
+    /// Puts an open file into a place. The ring takes a reference of its own: the descriptor may be
+    /// closed afterwards.
+    ///
+    /// # Errors
+    ///
+    /// `ENFILE` if all places are taken, `EBADF` for a descriptor that the kernel does not take: a
+    /// ring's.
+    pub fn insert(&self, file: impl AsFd) -> io::Result<Slot<T>> {
+        let slot = self
+            .take()
+            .ok_or_else(|| io::Error::from_raw_os_error(libc::ENFILE))?;
+        self.table.update(slot.index, file.as_fd().as_raw_fd())?;
+        slot.fill();
+        Ok(slot)
+    }
+
+    /// How many places are not taken, of those that the kernel does not pick from.
+    pub fn available(&self) -> u32 {
+        let free = self.table.free();
+        let unused = |index: &&u32| self.table.uses[**index as usize].load(Ordering::Relaxed) == 0;
+        u32::try_from(free.iter().filter(unused).count()).unwrap_or(u32::MAX)
+    }
+
+    /// Has an operation put what it makes into a place of the kernel's choice.
+    pub(super) fn pick(&self, sqe: &mut Sqe) {
+        self.table.id().require(sqe);
+        // Without places to pick from, the kernel would choose among ours: it refuses to name one.
+        sqe.set_target(if self.table.own < self.table.len() {
+            FileSlot::Allocate
+        } else {
+            FileSlot::At(0)
+        });
+    }
+
+    /// The place that the kernel has picked and filled.
+    pub(super) fn picked(&self, index: u32) -> io::Result<Slot<T>> {
+        let busy = || io::Error::from_raw_os_error(libc::EBUSY);
+        let uses = self.table.uses.get(index as usize).ok_or_else(busy)?;
+        loop {
+            let filled = uses.compare_exchange(0, 1 | FILLED, Ordering::Acquire, Ordering::Relaxed);
+            match filled {
+                Ok(_) => {
+                    return Ok(Slot {
+                        table: Arc::clone(&self.table),
+                        index,
+                    });
+                }
+                // Another thread is just leaving it, and the kernel was told before us.
+                Err(FILLED) => hint::spin_loop(),
+                // Some kernels go beyond the range that they may pick from, and then the place is
+                // somebody else's, who has lost it now.
+                Err(_) => return Err(busy()),
+            }
+        }
+    }
+}
+
+impl<T: Threads> Table<T> {
+    fn id(&self) -> RingId {
+        RingId::of(&self.ring)
+    }
+
+    fn len(&self) -> u32 {
+        u32::try_from(self.uses.len()).unwrap_or(u32::MAX)
+    }
+
+    fn free(&self) -> std::sync::MutexGuard<'_, Vec<u32>> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn update(&self, index: u32, fd: RawFd) -> Result<(), RegisterError> {
+        update_file(&self.ring, index, fd)
+    }
+}
+
+impl<T: Threads> Drop for Table<T> {
+    fn drop(&mut self) {
+        // A child process would take the files from its parent.
+        if self.ring.is_own() {
+            crate::register::unregister_files(&self.ring);
+        }
+    }
+}
+
+impl<T: Threads> fmt::Debug for Slots<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slots")
+            .field("available", &self.available())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A place for a file that is registered with a ring.
+///
+/// Operations of that ring take it for a file or socket; those of others end with `EBADF`. A clone is
+/// another handle to the same place. What is in it is closed when the last handle is dropped.
+pub struct Slot<T: Threads = OneThread> {
+    table: Arc<Table<T>>,
+    index: u32,
+}
+
+impl<T: Threads> Slot<T> {
+    fn uses(&self) -> &AtomicU32 {
+        &self.table.uses[self.index as usize]
+    }
+
+    /// Notes that there may be a file.
+    fn fill(&self) {
+        self.uses().fetch_or(FILLED, Ordering::Relaxed);
+    }
+
+    /// Has an operation put what it makes into this place. What is there is closed then.
+    pub(super) fn receive(&self, sqe: &mut Sqe) {
+        self.fill();
+        self.table.id().require(sqe);
+        sqe.set_target(FileSlot::At(self.index));
+    }
+
+    /// Has a closing operation empty the place.
+    pub(super) fn empty(&self) -> (u32, RingId) {
+        (self.index, self.table.id())
+    }
+
+    /// Whether two handles are to the same place.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.table, &other.table) && self.index == other.index
+    }
+}
+
+impl<T: Threads> Clone for Slot<T> {
+    fn clone(&self) -> Self {
+        let before = self.uses().fetch_add(1, Ordering::Relaxed);
+        assert!(before & !FILLED < FILLED - 1, "too many handles");
+        Self {
+            table: Arc::clone(&self.table),
+            index: self.index,
+        }
+    }
+}
+
+// SAFETY: the place is this value's, and what is in it is replaced only by an operation that was
+// given a handle to it.
+unsafe impl<T: Threads> Descriptor for Slot<T> {
+    #[inline]
+    fn target(&self) -> Target {
+        Target::Slot {
+            index: self.index,
+            ring: self.table.id(),
+        }
+    }
+}
+
+impl<T: Threads> Drop for Slot<T> {
+    fn drop(&mut self) {
+        // Acquire and release: what other handles did is over.
+        let before = self.uses().fetch_sub(1, Ordering::AcqRel);
+        if before & !FILLED != 1 || !self.table.ring.is_own() {
+            return;
+        }
+        if before & FILLED != 0 && self.table.update(self.index, -1).is_err() {
+            // What is there stays there, so the place is not used again.
+            self.uses().store(LOST, Ordering::Relaxed);
+            return;
+        }
+        self.uses().store(0, Ordering::Release);
+        if self.index < self.table.own {
+            self.table.free().push(self.index);
+        }
+    }
+}
+
+impl<T: Threads> fmt::Debug for Slot<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Slot").field(&self.index).finish()
+    }
+}
