@@ -92,7 +92,7 @@ impl<A: Access + ?Sized> Pass<'_, A> {
 }
 
 /// The slots of a ring that is not borrowed.
-struct Shared<'a, A: Access + ?Sized>(&'a A);
+pub(super) struct Shared<'a, A: Access + ?Sized>(pub(super) &'a A);
 
 impl<A: Access + ?Sized> Slots for Shared<'_, A> {
     fn cancel_again(&mut self, index: u32) {

@@ -44,6 +44,14 @@ const STEP: Duration = Duration::from_millis(100);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HasEnded;
 
+/// The entry of a link, in a chain.
+#[derive(Debug)]
+pub(super) struct Linked {
+    pub(super) index: u32,
+    pub(super) sqe: Sqe,
+    pub(super) is_limit: bool,
+}
+
 /// A ring's queues and slots.
 ///
 /// Nothing here calls code that is not this crate's, but for the end: no waker, no destructor, no
@@ -144,29 +152,34 @@ impl<T: Threads> Core<T> {
         Ok(())
     }
 
-    /// Pushes the entry of an operation, and behind it that of its limit, whose own end is nobody's
-    /// business; both or none.
+    /// Pushes the entries of a chain, all or none.
     ///
     /// # Safety
     ///
-    /// As for [`push`](Self::push), for both; the limit is a [`Limit`].
-    pub(super) unsafe fn push_limited(
+    /// As for [`push`](Self::push), for each; limits are [`Limit`]s.
+    pub(super) unsafe fn push_chain<'e>(
         &mut self,
-        index: u32,
-        sqe: &Sqe,
-        limit: u32,
-        limit_sqe: &Sqe,
+        entries: impl Iterator<Item = &'e Linked> + Clone,
     ) -> Result<(), QueueFull> {
-        let _room_for_both = self.sq.reserve(2)?;
-        // SAFETY: the caller's promise.
-        unsafe { self.push(index, sqe) }?;
-        // SAFETY: as above.
-        unsafe { self.push(limit, limit_sqe) }?;
-        *self.store.table.state(limit) = State::Abandoned {
-            tries: 0,
-            note: 0,
-            dispose: dispose::<Limit>,
-        };
+        let count = u32::try_from(entries.clone().count()).unwrap_or(u32::MAX);
+        let _room_for_all = self.sq.reserve(count)?;
+        for Linked {
+            index,
+            sqe,
+            is_limit,
+        } in entries
+        {
+            // SAFETY: the caller's promise.
+            unsafe { self.push(*index, sqe) }?;
+            if *is_limit {
+                // Its own end is nobody's business.
+                *self.store.table.state(*index) = State::Abandoned {
+                    tries: 0,
+                    note: 0,
+                    dispose: dispose::<Limit>,
+                };
+            }
+        }
         Ok(())
     }
 

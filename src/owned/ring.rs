@@ -12,11 +12,13 @@ use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::access::{Access, KEY, Key};
+use super::access::{Access, KEY, Key, Shared};
 use super::buffer_group::{BufferGroup, BufferGroupParams};
+use super::chain::{Chain, Within};
 use super::core::{Core, StillInFlight};
 use super::operation::Operation;
 use super::registered_pool::RegisteredPool;
+use super::slot::Dispose;
 use super::slots::Slots;
 use super::stream::{Multishot, Stream};
 use super::ticket::Ticket;
@@ -142,7 +144,51 @@ impl Ring {
         operation: O,
         limit: Duration,
     ) -> Result<Ticket<&Self, O>, Full<O>> {
-        Ticket::push_within(self, operation, limit)
+        let link = Within {
+            link: operation,
+            limit,
+        };
+        match self.push_chain((link,)) {
+            Ok((ticket,)) => Ok(ticket),
+            Err(Full((back,))) => Err(Full(back.link)),
+        }
+    }
+
+    /// Pushes operations that run one after the other, all of them or none.
+    ///
+    /// ```
+    /// use std::fs::{self, OpenOptions};
+    /// use std::rc::Rc;
+    /// use lio_uring::operation::FsyncFlags;
+    /// use lio_uring::owned::{Fsync, Ring, Write};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("log");
+    /// let ring = Ring::new(8)?;
+    /// let file = Rc::new(OpenOptions::new().write(true).create(true).open(&path)?);
+    /// let write = Write { file: Rc::clone(&file), buffer: "kept", offset: 0 };
+    /// let fsync = Fsync { file, flags: FsyncFlags::DATASYNC };
+    /// let (written, synced) = ring.push_chain((write, fsync))?;
+    /// // It is carried out only if all was written.
+    /// synced.wait()??;
+    /// assert_eq!(written.wait()?.0?, 4);
+    /// assert_eq!(fs::read(&path)?, b"kept");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// A ticket that is dropped cancels its operation, and with that ends the chain.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] gives all of it back, as for [`push`](Self::push). A chain that is longer than the
+    /// queue never fits.
+    pub fn push_chain<'r, C: Chain<&'r Self> + 'static>(
+        &'r self,
+        chain: C,
+    ) -> Result<C::Tickets, Full<C>> {
+        chain.push(&self)
     }
 
     /// Pushes an operation whose ticket keeps the ring alive instead of borrowing it.
@@ -354,6 +400,28 @@ impl Ring {
         // changes.
         let core = unsafe { &*self.core.get() };
         core.sq.fd()
+    }
+
+    /// Lets go of the operation in a slot, in place of its ticket, which will not do so.
+    ///
+    /// # Safety
+    ///
+    /// The function was made for the type of the operation in the slot, and nobody else takes it out
+    /// once it has ended, unless it was let go of.
+    pub(super) unsafe fn let_go(&self, index: u32, dispose: Dispose, cancelled: bool) {
+        let let_go = self.with_core(|core| core.abandon(index, dispose, cancelled));
+        // Dropped here, where the ring is not borrowed.
+        if let Ok(waker) = let_go {
+            return drop(waker);
+        }
+        // It has ended, or was let go of.
+        let orphan = self.with_core(|core| {
+            // SAFETY: the caller's promise.
+            unsafe { core.store.take_orphan(index, dispose) }
+        });
+        if let Some(orphan) = orphan {
+            orphan.dispose(&mut Shared(&self));
+        }
     }
 
     #[inline(never)]

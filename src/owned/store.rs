@@ -5,7 +5,7 @@ use std::mem::{self, ManuallyDrop};
 use super::backlog::Backlog;
 use super::core::CANCEL;
 use super::due::{Due, Orphan};
-use super::slot::{State, Table};
+use super::slot::{Dispose, State, Table};
 use crate::completion::{Completion, CompletionFlags};
 use crate::entry::Sqe;
 use crate::register::BufferCursor;
@@ -68,6 +68,26 @@ impl Store {
         };
         let item = self.backlog.pop(items)?;
         Some(told(item.result, item.flags, item.offset))
+    }
+
+    /// Takes the operation in a slot for one that nobody waits for, if it has ended.
+    ///
+    /// # Safety
+    ///
+    /// The slot holds an operation of the type that the function was made for, and nobody else takes it
+    /// out.
+    pub(super) unsafe fn take_orphan(&mut self, index: u32, dispose: Dispose) -> Option<Orphan> {
+        let State::Ended {
+            result,
+            flags,
+            offset,
+        } = *self.table.state(index)
+        else {
+            return None;
+        };
+        let done = told(result, flags, offset);
+        // SAFETY: the caller's promise.
+        Some(unsafe { Orphan::new(index, self.table.kept(index), dispose, Some(done)) })
     }
 
     /// Notes that an operation has completed, and what is left to do for it. Returns whether more can

@@ -11,7 +11,6 @@ use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use super::access::{KEY, RingRef, WaitableRef};
 use super::cancel::CancelRequest;
@@ -19,9 +18,8 @@ use super::core::Core;
 use super::operation::Operation;
 use super::ring::Full;
 use super::slot::{self, Kept, NONE};
-use super::time::Limit;
 use crate::completion::Completion;
-use crate::entry::{Sqe, SqeFlags};
+use crate::entry::Sqe;
 use crate::error::SubmitError;
 
 /// Stands for an operation that was pushed, and gets its output.
@@ -154,35 +152,18 @@ impl<R: RingRef, O: Operation> Ticket<R, O> {
         Ok(Self::new(ring, index))
     }
 
-    /// Pushes an operation with a limit in time.
-    pub(super) fn push_within(ring: R, operation: O, limit: Duration) -> Result<Self, Full<O>> {
-        let (unpushed, mut sqe) = Unpushed::place(&ring, operation, O::entry)?;
-        sqe.insert_flags(SqeFlags::IO_LINK);
-        let index = unpushed.index;
-        let (limit, limit_sqe) = match Unpushed::place(&ring, Limit::new(limit), Limit::entry) {
-            Ok(placed) => placed,
-            Err(Full(_)) => return Err(Full(unpushed.take())),
-        };
-        let pushed = ring.with(KEY, |core| {
-            // SAFETY: the entries are those of the operations in these slots.
-            unsafe { core.push_limited(index, &sqe, limit.index, &limit_sqe) }
-        });
-        if pushed.is_err() {
-            drop(limit);
-            return Err(Full(unpushed.take()));
-        }
-        unpushed.leave_to_kernel();
-        limit.leave_to_kernel();
-        Ok(Self::new(ring, index))
-    }
-
     #[inline]
-    fn new(ring: R, index: u32) -> Self {
+    pub(super) fn new(ring: R, index: u32) -> Self {
         Self {
             ring,
             index,
             _operation: PhantomData,
         }
+    }
+
+    /// The slot.
+    pub(super) fn index(&self) -> u32 {
+        self.index
     }
 
     /// Asks the kernel to stop the operation. The request is an operation of its own, whose output

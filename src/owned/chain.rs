@@ -1,0 +1,325 @@
+//! Operations that run one after the other.
+
+use std::time::Duration;
+
+use super::access::{KEY, RingRef};
+use super::core::Linked;
+use super::operation::Operation;
+use super::ring::Full;
+use super::ticket::{Ticket, Unpushed};
+use super::time::Limit;
+use crate::entry::{Sqe, SqeFlags};
+
+mod sealed {
+    #[expect(unnameable_types, reason = "so that nobody else implements it")]
+    pub trait IsLink {}
+    #[expect(unnameable_types, reason = "so that nobody else implements it")]
+    pub trait IsChain {}
+}
+use sealed::{IsChain, IsLink};
+
+/// A link of a chain: an operation, or one that is wrapped in [`Hard`] or [`Within`].
+pub trait Link: IsLink + Sized {
+    /// The operation.
+    type Operation: Operation;
+
+    /// What ties the next link to it.
+    #[doc(hidden)]
+    const TIE: SqeFlags;
+
+    /// The operation, and its limit.
+    #[doc(hidden)]
+    fn into_parts(self) -> (Self::Operation, Option<Duration>);
+
+    /// The reverse.
+    #[doc(hidden)]
+    fn from_parts(operation: Self::Operation, limit: Option<Duration>) -> Self;
+
+    /// How many entries it takes.
+    #[doc(hidden)]
+    fn places(&self) -> u32 {
+        1
+    }
+}
+
+/// A link without a limit in time: an operation, or one that is wrapped in [`Hard`].
+pub trait Unlimited: Link {}
+
+impl<O: Operation> Unlimited for O {}
+impl<O: Operation> Unlimited for Hard<O> {}
+
+impl<O: Operation> IsLink for O {}
+impl<O: Operation> Link for O {
+    type Operation = O;
+    const TIE: SqeFlags = SqeFlags::IO_LINK;
+
+    fn into_parts(self) -> (O, Option<Duration>) {
+        (self, None)
+    }
+
+    fn from_parts(operation: O, _: Option<Duration>) -> O {
+        operation
+    }
+}
+
+/// A link behind which the chain goes on whatever becomes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hard<O>(pub O);
+
+impl<O: Operation> IsLink for Hard<O> {}
+impl<O: Operation> Link for Hard<O> {
+    type Operation = O;
+    const TIE: SqeFlags = SqeFlags::IO_HARDLINK;
+
+    fn into_parts(self) -> (O, Option<Duration>) {
+        (self.0, None)
+    }
+
+    fn from_parts(operation: O, _: Option<Duration>) -> Self {
+        Self(operation)
+    }
+}
+
+/// A link that is stopped when it takes longer than this, counted from when it begins. It takes two
+/// entries, and two places in the ring.
+///
+/// Before Linux 6.12 the limits of links behind the first may do nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Within<L> {
+    /// The link.
+    pub link: L,
+    /// How long it may take.
+    pub limit: Duration,
+}
+
+impl<L: Unlimited> IsLink for Within<L> {}
+impl<L: Unlimited> Link for Within<L> {
+    type Operation = L::Operation;
+    const TIE: SqeFlags = L::TIE;
+
+    fn into_parts(self) -> (L::Operation, Option<Duration>) {
+        (self.link.into_parts().0, Some(self.limit))
+    }
+
+    fn from_parts(operation: L::Operation, limit: Option<Duration>) -> Self {
+        Self {
+            link: L::from_parts(operation, None),
+            limit: limit.unwrap_or_default(),
+        }
+    }
+
+    fn places(&self) -> u32 {
+        2
+    }
+}
+
+/// Operations that run one after the other: a tuple of up to eight [links](Link), or a vector of
+/// them.
+///
+/// A link that fails ends the chain: those behind it do not run, and end with `ECANCELED`. A read or
+/// a write that moves fewer bytes than it was asked to counts as one that fails, and so does a send
+/// or a receive with `MSG_WAITALL`. Behind a [`Hard`] link the chain goes on nevertheless.
+pub trait Chain<R: RingRef>: IsChain + Sized {
+    /// What stands for the operations.
+    type Tickets;
+
+    /// Pushes all of them or none.
+    #[doc(hidden)]
+    fn push(self, ring: &R) -> Result<Self::Tickets, Full<Self>>
+    where
+        R: Clone;
+
+    /// How many places in the ring it takes.
+    #[doc(hidden)]
+    fn places(&self) -> u32;
+}
+
+/// A link in its slot, or still out of it for want of one.
+enum Placed<'a, R: RingRef, L: Link> {
+    In {
+        operation: (Unpushed<'a, R, L::Operation>, Sqe),
+        limit: Option<(Unpushed<'a, R, Limit>, Sqe, Duration)>,
+    },
+    Out(L),
+}
+
+impl<'a, R: RingRef, L: Link> Placed<'a, R, L> {
+    fn new(ring: &'a R, link: L) -> Self {
+        let (operation, limit) = link.into_parts();
+        let placed = match Unpushed::place(ring, operation, L::Operation::entry) {
+            Ok(placed) => placed,
+            Err(Full(operation)) => return Self::Out(L::from_parts(operation, limit)),
+        };
+        let Some(duration) = limit else {
+            return Self::In {
+                operation: placed,
+                limit: None,
+            };
+        };
+        match Unpushed::place(ring, Limit::new(duration), Limit::entry) {
+            Ok((limit, sqe)) => Self::In {
+                operation: placed,
+                limit: Some((limit, sqe, duration)),
+            },
+            Err(Full(_)) => Self::Out(L::from_parts(placed.0.take(), Some(duration))),
+        }
+    }
+
+    /// The entries, tied to what is behind them.
+    fn entries(&self, last: bool) -> [Option<Linked>; 2] {
+        let Self::In { operation, limit } = self else {
+            return [None, None];
+        };
+        let tied = |sqe: &Sqe, last: bool| {
+            let mut sqe = *sqe;
+            if !last {
+                sqe.insert_flags(L::TIE);
+            }
+            sqe
+        };
+        let entry = Linked {
+            index: operation.0.index(),
+            sqe: tied(&operation.1, last && limit.is_none()),
+            is_limit: false,
+        };
+        let limit = limit.as_ref().map(|(limit, sqe, _)| Linked {
+            index: limit.index(),
+            sqe: tied(sqe, last),
+            is_limit: true,
+        });
+        [Some(entry), limit]
+    }
+
+    fn is_in(&self) -> bool {
+        matches!(self, Self::In { .. })
+    }
+
+    /// The link as it was.
+    fn take(self) -> L {
+        match self {
+            Self::In { operation, limit } => {
+                let duration = limit.map(|(limit, _, duration)| {
+                    drop(limit);
+                    duration
+                });
+                L::from_parts(operation.0.take(), duration)
+            }
+            Self::Out(link) => link,
+        }
+    }
+
+    /// Leaves it to the kernel, and makes the ticket.
+    fn ticket(self, ring: &R) -> Ticket<R, L::Operation>
+    where
+        R: Clone,
+    {
+        let Self::In { operation, limit } = self else {
+            unreachable!("its entry was pushed");
+        };
+        let index = operation.0.index();
+        operation.0.leave_to_kernel();
+        if let Some((limit, ..)) = limit {
+            limit.leave_to_kernel();
+        }
+        Ticket::new(ring.clone(), index)
+    }
+}
+
+/// Pushes the entries of links that are all in their slots. Returns whether there was room.
+fn push_entries<'e, R: RingRef>(
+    ring: &R,
+    entries: impl Iterator<Item = &'e Linked> + Clone,
+) -> bool {
+    // SAFETY: each entry is that of the operation in its slot, and limits are `Limit`s.
+    ring.with(KEY, |core| unsafe { core.push_chain(entries) })
+        .is_ok()
+}
+
+/// The most entries that a tuple takes.
+const MOST: usize = 16;
+
+/// Chains that are tuples.
+macro_rules! tuples {
+    ($(($last:ident $($link:ident)*))+) => {
+        $(
+            impl<$($link: Link,)* $last: Link> IsChain for ($($link,)* $last,) {}
+
+            #[expect(non_snake_case, reason = "links are named as their types")]
+            impl<R: RingRef, $($link: Link,)* $last: Link> Chain<R> for ($($link,)* $last,) {
+                type Tickets = (
+                    $(Ticket<R, $link::Operation>,)*
+                    Ticket<R, $last::Operation>,
+                );
+
+                fn push(self, ring: &R) -> Result<Self::Tickets, Full<Self>>
+                where
+                    R: Clone,
+                {
+                    let ($($link,)* $last,) = self;
+                    $(let $link = Placed::new(ring, $link);)*
+                    let $last = Placed::new(ring, $last);
+                    let mut entries = [const { None }; MOST];
+                    let mut places = entries.iter_mut();
+                    let mut add = |both: [Option<Linked>; 2]| {
+                        for (entry, place) in both.into_iter().flatten().zip(&mut places) {
+                            *place = Some(entry);
+                        }
+                    };
+                    $(add($link.entries(false));)*
+                    add($last.entries(true));
+                    let placed = $($link.is_in() &&)* $last.is_in();
+                    if placed && push_entries(ring, entries.iter().flatten()) {
+                        return Ok(($($link.ticket(ring),)* $last.ticket(ring),));
+                    }
+                    Err(Full(($($link.take(),)* $last.take(),)))
+                }
+
+                fn places(&self) -> u32 {
+                    let ($($link,)* $last,) = self;
+                    $($link.places() +)* $last.places()
+                }
+            }
+        )+
+    };
+}
+
+tuples! {
+    (A)
+    (B A)
+    (C A B)
+    (D A B C)
+    (E A B C D)
+    (F A B C D E)
+    (G A B C D E F)
+    (H A B C D E F G)
+}
+
+impl<L: Link> IsChain for Vec<L> {}
+
+impl<R: RingRef, L: Link> Chain<R> for Vec<L> {
+    type Tickets = Vec<Ticket<R, L::Operation>>;
+
+    fn push(self, ring: &R) -> Result<Self::Tickets, Full<Self>>
+    where
+        R: Clone,
+    {
+        let placed: Vec<_> = self
+            .into_iter()
+            .map(|link| Placed::new(ring, link))
+            .collect();
+        let count = placed.len();
+        let entries: Vec<_> = (1..)
+            .zip(&placed)
+            .flat_map(|(number, link)| link.entries(number == count))
+            .flatten()
+            .collect();
+        if placed.iter().all(Placed::is_in) && push_entries(ring, entries.iter()) {
+            return Ok(placed.into_iter().map(|link| link.ticket(ring)).collect());
+        }
+        Err(Full(placed.into_iter().map(Placed::take).collect()))
+    }
+
+    fn places(&self) -> u32 {
+        self.iter().map(Link::places).sum()
+    }
+}

@@ -1,0 +1,293 @@
+//! Scopes of the owned layer: borrowed memory, and that nothing outlives them.
+#![cfg(target_os = "linux")]
+
+use std::cell::{Cell, RefCell};
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
+use std::thread;
+use std::time::Duration;
+
+use lio_uring::owned::{
+    Buffer, BufferMut, Nop, Read, Recv, Ring, ScopedTicket, Send, Sleep, Write,
+};
+
+fn ring() -> Ring {
+    Ring::new(8).expect("a ring")
+}
+
+fn recv<'b>(socket: &'b UnixStream, buffer: &'b mut [u8]) -> Recv<&'b UnixStream, &'b mut [u8]> {
+    Recv {
+        socket,
+        buffer,
+        flags: 0,
+    }
+}
+
+#[test]
+fn borrowed_memory_is_read_and_written() {
+    let ring = ring();
+    let (one, other) = UnixStream::pair().expect("a pair");
+    let text = String::from("borrowed");
+    let mut got = [0; 16];
+    let mut collected = Vec::with_capacity(16);
+    ring.scope(|scope| {
+        let send = |buffer| Send {
+            socket: &one,
+            buffer,
+            flags: 0,
+        };
+        let ticket = scope.push(send(text.as_str())).expect("room");
+        let received = scope.push(recv(&other, &mut got)).expect("room");
+        assert_eq!(
+            received.wait().expect("a submission").0.expect("no error"),
+            8
+        );
+        assert_eq!(ticket.wait().expect("a submission").0.expect("no error"), 8);
+        // A vector has the length of what was read.
+        let ticket = scope.push(send("more")).expect("room");
+        let received = scope.push(Recv {
+            socket: &other,
+            buffer: &mut collected,
+            flags: 0,
+        });
+        assert_eq!(
+            received
+                .expect("room")
+                .wait()
+                .expect("a submission")
+                .0
+                .expect("no error"),
+            4
+        );
+        drop(ticket);
+    });
+    assert_eq!(&got[..8], b"borrowed");
+    assert_eq!(collected, b"more");
+    assert_eq!(ring.operations(), 0);
+}
+
+/// How a ticket is let go of within a scope.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Drop,
+    Forget,
+    Cycle,
+    Keep,
+    Unsubmitted,
+    Panic,
+}
+
+/// Something that is part of itself, and never dropped.
+struct Cycle<T> {
+    _value: T,
+    me: RefCell<Option<Rc<Self>>>,
+}
+
+fn let_go<T>(way: Way, ring: &Ring, ticket: T, kept: &Cell<Option<T>>) {
+    if !matches!(way, Way::Unsubmitted) {
+        ring.submit().expect("a submission");
+    }
+    match way {
+        Way::Drop => drop(ticket),
+        #[expect(clippy::mem_forget, reason = "that is what is tested")]
+        Way::Forget | Way::Unsubmitted => std::mem::forget(ticket),
+        Way::Cycle => {
+            let cycle = Rc::new(Cycle {
+                _value: ticket,
+                me: RefCell::new(None),
+            });
+            *cycle.me.borrow_mut() = Some(Rc::clone(&cycle));
+        }
+        Way::Keep => kept.set(Some(ticket)),
+        Way::Panic => resume_unwind(Box::new("on purpose")),
+    }
+}
+
+#[test]
+fn nothing_is_written_to_after_the_scope_however_a_ticket_is_let_go_of() {
+    for way in [
+        Way::Drop,
+        Way::Forget,
+        Way::Cycle,
+        Way::Keep,
+        Way::Unsubmitted,
+        Way::Panic,
+    ] {
+        let ring = ring();
+        let (socket, mut peer) = UnixStream::pair().expect("a pair");
+        let mut buffer = [7; 64];
+        let left = catch_unwind(AssertUnwindSafe(|| {
+            ring.scope(|scope| {
+                let kept = Cell::new(None);
+                let ticket = scope.push(recv(&socket, &mut buffer)).expect("room");
+                let_go(way, scope.ring(), ticket, &kept);
+            });
+        }));
+        assert_eq!(left.is_err(), matches!(way, Way::Panic), "{way:?}");
+        assert_eq!(ring.operations(), 0, "{way:?}");
+        peer.write_all(&[9; 64]).expect("room");
+        ring.push(Nop)
+            .expect("room")
+            .wait()
+            .expect("a submission")
+            .expect("no error");
+        assert_eq!(buffer, [7; 64], "{way:?}");
+        // What came is still there.
+        let mut left = [0; 64];
+        (&socket).read_exact(&mut left).expect("data");
+        assert_eq!(left, [9; 64], "{way:?}");
+    }
+}
+
+#[test]
+fn scope_waits_for_what_cannot_be_stopped() {
+    let ring = ring();
+    let mut file = tempfile::tempfile().expect("a file");
+    file.write_all(&vec![3; 1 << 20]).expect("room");
+    for _ in 0..20 {
+        let mut buffer = vec![0u8; 1 << 20];
+        ring.scope(|scope| {
+            let read = Read {
+                file: &file,
+                buffer: &mut buffer[..],
+                offset: 0,
+            };
+            let ticket = scope.push(read).expect("room");
+            ring.submit().expect("a submission");
+            drop(ticket);
+        });
+        let before = buffer.clone();
+        thread::sleep(Duration::from_millis(2));
+        assert!(buffer == before, "written to after the scope");
+    }
+}
+
+#[test]
+fn outputs_of_what_has_ended_and_was_forgotten_are_dropped() {
+    /// Counts how often it is dropped.
+    struct Counted<'c>(&'c Cell<u32>, [u8; 4]);
+    // SAFETY: the bytes are the value's own.
+    unsafe impl Buffer for Counted<'_> {
+        fn address(&self) -> *const u8 {
+            self.1.as_ptr()
+        }
+        fn bytes(&self) -> usize {
+            self.1.len()
+        }
+    }
+    impl Drop for Counted<'_> {
+        fn drop(&mut self) {
+            self.0.set(self.0.get() + 1);
+        }
+    }
+
+    let ring = ring();
+    let dropped = Cell::new(0);
+    let null = File::options()
+        .write(true)
+        .open("/dev/null")
+        .expect("a file");
+    ring.scope(|scope| {
+        for _ in 0..4 {
+            let write = Write {
+                file: &null,
+                buffer: Counted(&dropped, [1; 4]),
+                offset: 0,
+            };
+            let ticket = scope.push(write).expect("room");
+            ring.submit_and_wait(1).expect("a submission");
+            assert!(ticket.is_done());
+            #[expect(clippy::mem_forget, reason = "that is what is tested")]
+            std::mem::forget(ticket);
+        }
+        assert_eq!(dropped.get(), 0);
+    });
+    assert_eq!(dropped.get(), 4);
+    assert_eq!(ring.operations(), 0);
+}
+
+#[test]
+fn panic_of_what_was_left_comes_when_all_have_ended() {
+    struct Panics([u8; 8]);
+    // SAFETY: the bytes are the value's own.
+    unsafe impl BufferMut for Panics {
+        fn room(&mut self) -> *mut u8 {
+            self.0.as_mut_ptr()
+        }
+        fn capacity(&self) -> usize {
+            self.0.len()
+        }
+        unsafe fn filled(&mut self, _: usize) {}
+    }
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            if self.0[0] == 1 {
+                resume_unwind(Box::new("on purpose"));
+            }
+        }
+    }
+
+    let ring = ring();
+    let (socket, mut peer) = UnixStream::pair().expect("a pair");
+    let mut buffer = [7; 8];
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        ring.scope(|scope| {
+            for number in [1, 2, 1] {
+                let recv = Recv {
+                    socket: &socket,
+                    buffer: Panics([number; 8]),
+                    flags: 0,
+                };
+                #[expect(clippy::mem_forget, reason = "that is what is tested")]
+                std::mem::forget(scope.push(recv).expect("room"));
+            }
+            #[expect(clippy::mem_forget, reason = "that is what is tested")]
+            std::mem::forget(scope.push(recv(&socket, &mut buffer)).expect("room"));
+            ring.submit().expect("a submission");
+        });
+    }));
+    assert_eq!(panicked.unwrap_err().downcast_ref(), Some(&"on purpose"));
+    assert_eq!(ring.operations(), 0);
+    peer.write_all(&[9; 8]).expect("room");
+    assert_eq!(buffer, [7; 8]);
+}
+
+#[test]
+fn scopes_nest_and_leave_the_operations_of_others_alone() {
+    let ring = ring();
+    let (socket, mut peer) = UnixStream::pair().expect("a pair");
+    let owned = ring
+        .push(Recv {
+            socket: socket.try_clone().expect("another"),
+            buffer: vec![0; 5],
+            flags: 0,
+        })
+        .expect("room");
+    let mut outer = [0; 4];
+    ring.scope(|scope| {
+        let outer: ScopedTicket<'_, _> = scope
+            .push(Read {
+                file: File::open("/proc/self/exe").expect("a file"),
+                buffer: &mut outer[..],
+                offset: 0,
+            })
+            .expect("room");
+        ring.scope(|inner| {
+            let mut tickets = Vec::new();
+            while let Ok(ticket) = inner.push(Sleep::new(Duration::from_secs(3600))) {
+                tickets.push(ticket);
+            }
+            assert!(tickets.len() > 2);
+            ring.submit().expect("a submission");
+        });
+        assert_eq!(ring.operations(), 2);
+        assert_eq!(outer.wait().expect("a submission").0.expect("no error"), 4);
+    });
+    assert_eq!(outer, *b"\x7fELF");
+    peer.write_all(b"owned").expect("room");
+    let (count, text) = owned.wait().expect("a submission");
+    assert_eq!((count.expect("no error"), &*text), (5, b"owned".as_slice()));
+}
