@@ -2,58 +2,22 @@
 #![cfg(target_os = "linux")]
 #![forbid(unsafe_code)]
 
+#[path = "support/runtimes.rs"]
+mod runtimes;
+
 use std::fs::File;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lio_uring::owned::{Nop, Read, Recv, Send, Sleep, TokioRing};
+use lio_uring::owned::{Nop, Read, Recv, Send, Sleep};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// Longer than anything here takes.
-const LIMIT: Duration = Duration::from_secs(120);
-
-fn runtimes() -> [(&'static str, Runtime); 2] {
-    [
-        (
-            "current_thread",
-            Builder::new_current_thread().enable_all().build(),
-        ),
-        (
-            "multi_thread",
-            Builder::new_multi_thread()
-                .worker_threads(4)
-                .enable_all()
-                .build(),
-        ),
-    ]
-    .map(|(name, runtime)| (name, runtime.expect("a runtime")))
-}
-
-/// Runs a test on both kinds of runtime, and ends it if it stalls.
-fn on_each<F: Future<Output = ()> + std::marker::Send + 'static>(test: impl Fn() -> F) {
-    for (name, runtime) in runtimes() {
-        let done = runtime.block_on(async { timeout(LIMIT, tokio::spawn(test())).await });
-        done.unwrap_or_else(|_| panic!("stalled on {name}"))
-            .unwrap_or_else(|error| panic!("on {name}: {error}"));
-    }
-}
-
-fn ring(entries: u32) -> TokioRing {
-    TokioRing::new(entries).expect("a ring")
-}
-
-/// Waits until nothing is in flight.
-async fn settle(uring: &TokioRing) {
-    while uring.operations() > 0 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-}
+use runtimes::{on_each, ring, runtimes, settle};
 
 #[test]
 fn operations_are_awaited_like_anything_else() {

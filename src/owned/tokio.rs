@@ -15,10 +15,17 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::{AbortHandle, yield_now};
 
 use super::access::{Access, KEY, Key, RingRef};
+use super::buffer_group::{BufferGroup, BufferGroupParams};
+use super::chain::Chain;
 use super::core::Core;
 use super::operation::Operation;
+use super::registered_pool::RegisteredPool;
 use super::ring::Full;
+use super::slots::Slots;
+use super::stream::{Multishot, Stream};
 use super::ticket::Ticket;
+use crate::buffer_pool::BufferPool;
+use crate::error::RegisterError;
 use crate::kind::AnyThread;
 use crate::params::IoUringParams;
 
@@ -62,6 +69,8 @@ struct Shared {
     core: Mutex<Core<AnyThread>>,
     /// A permit for each free slot.
     room: Semaphore,
+    /// How many entries can be pushed before they are submitted.
+    entries: u32,
     /// Told when something was pushed that could not be submitted.
     retry: Arc<Notify>,
     driver: Mutex<Option<AbortHandle>>,
@@ -162,7 +171,7 @@ impl TokioRing {
     /// As for [`new`](Self::new).
     pub fn with_params(params: IoUringParams<AnyThread>) -> io::Result<Self> {
         let core = Core::new(params.halves()?);
-        let capacity = core.capacity() as usize;
+        let (capacity, entries) = (core.capacity() as usize, core.sq.capacity());
         // A descriptor of its own, which stays open until the driver has been dropped.
         let fd = core.sq.as_fd().try_clone_to_owned()?;
         // SAFETY: the descriptor is owned, and so stays the same until it is dropped.
@@ -171,6 +180,7 @@ impl TokioRing {
         let shared = Arc::new(Shared {
             core: Mutex::new(core),
             room: Semaphore::new(capacity),
+            entries,
             retry: Arc::clone(&retry),
             driver: Mutex::new(None),
         });
@@ -185,31 +195,117 @@ impl TokioRing {
     /// Nothing happens before the future is polled. It waits for room if there are as many
     /// operations as the ring can have.
     pub async fn submit<O: Operation + Send + 'static>(&self, operation: O) -> O::Output {
+        self.push(operation, 1, |ring, operation| {
+            Ticket::push(ring.clone(), operation)
+        })
+        .await
+        .await
+    }
+
+    /// Submits operations that run one after the other, all of them or none, and gives their tickets,
+    /// which are futures.
+    ///
+    /// It waits for room if there are as many operations as the ring can have.
+    ///
+    /// # Panics
+    ///
+    /// If the chain is longer than the ring's queue, so that it never fits.
+    pub async fn submit_chain<C>(&self, chain: C) -> C::Tickets
+    where
+        C: Chain<TokioRef> + Send + 'static,
+    {
+        let places = chain.places();
+        assert!(places <= self.shared.entries, "the chain never fits");
+        self.push(chain, places, |ring, chain| chain.push(ring))
+            .await
+    }
+
+    /// Submits an operation that completes again and again.
+    ///
+    /// It waits for room if there are as many operations as the ring can have.
+    pub async fn submit_stream<O>(&self, operation: O) -> Stream<TokioRef, O>
+    where
+        O: Multishot + Send + 'static,
+    {
+        self.push(operation, 1, |ring, operation| {
+            Stream::push(ring.clone(), operation)
+        })
+        .await
+    }
+
+    /// Pushes something that takes so many slots, and submits it.
+    async fn push<O, P>(
+        &self,
+        mut operation: O,
+        slots: u32,
+        push: impl Fn(&TokioRef, O) -> Result<P, Full<O>>,
+    ) -> P {
         let ring = TokioRef(Arc::clone(&self.shared));
-        let mut operation = operation;
-        let ticket = loop {
+        loop {
             // Every slot that becomes free gives a permit back.
-            match self.shared.room.acquire().await {
-                Ok(permit) => permit.forget(),
+            match self.shared.room.acquire_many(slots).await {
+                Ok(permits) => permits.forget(),
                 Err(_) => unreachable!("the semaphore is never closed"),
             }
-            match Ticket::push(ring.clone(), operation) {
-                Ok(ticket) => break ticket,
+            match push(&ring, operation) {
+                Ok(pushed) => {
+                    ring.flush();
+                    return pushed;
+                }
                 Err(Full(back)) => operation = back,
             }
             // The queue is full of what could not be submitted.
             ring.flush();
             yield_now().await;
-        };
-        ring.flush();
-        drop(ring);
-        ticket.await
+        }
+    }
+
+    /// Registers a group of buffers, as [`Ring::register_group`](super::Ring::register_group) does.
+    ///
+    /// # Errors
+    ///
+    /// [`RegisterError`], as there.
+    pub fn register_group(
+        &self,
+        params: BufferGroupParams,
+    ) -> Result<BufferGroup<AnyThread>, RegisterError> {
+        let buffers = BufferGroup::<AnyThread>::buffers(params)?;
+        self.with_core(|core| BufferGroup::register(core, buffers, params))
+    }
+
+    /// Registers places for files, as [`Ring::register_slots`](super::Ring::register_slots) does.
+    ///
+    /// # Errors
+    ///
+    /// [`RegisterError`], as there.
+    pub fn register_slots(
+        &self,
+        named: u32,
+        picked: u32,
+    ) -> Result<Slots<AnyThread>, RegisterError> {
+        self.with_core(|core| Slots::register(core, named, picked))
+    }
+
+    /// Registers a pool of buffers, as [`Ring::register_pool`](super::Ring::register_pool) does.
+    ///
+    /// # Errors
+    ///
+    /// [`RegisterError`], as there.
+    pub fn register_pool(
+        &self,
+        pool: BufferPool,
+    ) -> Result<RegisteredPool<AnyThread>, RegisterError> {
+        self.with_core(|core| RegisteredPool::register(core, pool))
+    }
+
+    fn with_core<R>(&self, function: impl FnOnce(&mut Core<AnyThread>) -> R) -> R {
+        let core = self.shared.core.lock();
+        function(&mut core.unwrap_or_else(PoisonError::into_inner))
     }
 
     /// How many operations are in flight, or have ended and not been taken.
     pub fn operations(&self) -> u32 {
-        let core = self.shared.core.lock();
-        core.unwrap_or_else(PoisonError::into_inner).taken()
+        self.with_core(|core| core.taken())
     }
 }
 
