@@ -40,8 +40,8 @@ async fn echo(uring: TokioRing, connection: OwnedFd, buffers: BufferGroup<AnyThr
                 buffer: piece.expect("no error").to_vec(),
                 flags: libc::MSG_WAITALL,
             };
-            let (sent, bytes) = uring.submit(send).await;
-            assert_eq!(sent.expect("sent"), bytes.len());
+            let (count, bytes) = uring.submit(send).await;
+            assert_eq!(count.expect("sent"), bytes.len());
         }
         match pieces.end() {
             // Others give their buffers back.
