@@ -64,6 +64,7 @@ mod chain;
 mod core;
 mod descriptor;
 mod direct;
+mod drain;
 mod due;
 mod file;
 mod fixed;
@@ -86,6 +87,7 @@ mod time;
 #[cfg(feature = "tokio")]
 mod tokio;
 mod transfer;
+mod uniform;
 
 pub use self::access::{RingRef, WaitableRef};
 pub use self::address::Address;
@@ -117,3 +119,4 @@ pub use self::time::{Poll, Sleep};
 #[cfg(feature = "tokio")]
 pub use self::tokio::{TokioRef, TokioRing};
 pub use self::transfer::{Recv, Send, SendZc};
+pub use self::uniform::{Token, UniformRing};

@@ -48,6 +48,7 @@ impl Contestant {
         lio_uring::SETS,
         owned::TICKETS,
         owned::FUTURES,
+        owned::UNIFORM,
     ];
 
     /// Those that differ in how their ring is made.

@@ -3,10 +3,10 @@
 use std::io;
 use std::mem::ManuallyDrop;
 use std::task::Waker;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::backlog::Queue;
+use super::drain::{Draining, PATIENCE, drain, push_cancel};
 use super::due::{Due, Slots};
 use super::ring_id::{RingId, refused};
 use super::slot::{Dispose, Kept, State, Waiting, dispose};
@@ -16,16 +16,8 @@ use crate::completion::{Completion, CompletionQueue};
 use crate::entry::Sqe;
 use crate::error::{QueueFull, RegisterCause, RegisterError};
 use crate::kind::Threads;
-use crate::operation::{Cancel, CancelFlags};
 use crate::register::{BufferRing, BufferRingParams};
 use crate::submission::SubmissionQueue;
-use crate::wait::Wait;
-
-/// The number of entries that belong to nobody. Slots have the lowest numbers.
-pub(super) const NOBODY: u64 = u64::MAX;
-
-/// What is added to a slot's number for the cancellation of its operation.
-pub(super) const CANCEL: u64 = 1 << 32;
 
 /// How often the kernel is asked to stop an operation. It does not find one that is just about to try
 /// again, since something has woken it, and that may then go on waiting.
@@ -33,12 +25,6 @@ const TRIES: u8 = 4;
 
 /// The lowest number of groups of buffers. Older kernels remember those below.
 const FIRST_GROUP: u16 = 64;
-
-/// How long a dropped ring waits for what the kernel still has, before it leaks it.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// How long each of its waits is at the most.
-const STEP: Duration = Duration::from_millis(100);
 
 /// The operation has ended already.
 #[derive(Clone, Copy, Debug)]
@@ -355,27 +341,9 @@ impl<T: Threads> Core<T> {
             State::Deserted { tries, .. } => *tries = tries.saturating_sub(1),
             _ => {}
         }
-        if !self.push_cancel(index) && self.sq.submit().is_ok() {
-            self.push_cancel(index);
+        if !push_cancel(&mut self.sq, index) && self.sq.submit().is_ok() {
+            push_cancel(&mut self.sq, index);
         }
-    }
-
-    /// Pushes the cancellation of the operation in a slot, if there is room.
-    fn push_cancel(&mut self, index: u32) -> bool {
-        let cancel = Cancel {
-            user_data: index.into(),
-            flags: CancelFlags::empty(),
-        };
-        // SAFETY: a cancellation points to nothing.
-        unsafe { self.sq.push(&cancel, CANCEL | u64::from(index)) }.is_ok()
-    }
-
-    /// Whether the kernel has the operation in a slot.
-    fn has(&mut self, index: u32) -> bool {
-        !matches!(
-            self.store.table.state(index),
-            State::Ended { .. } | State::Dry { .. }
-        )
     }
 
     /// Takes completions until there are no more, or no more can be left to do for them.
@@ -384,50 +352,6 @@ impl<T: Threads> Core<T> {
         for done in self.cq.completions() {
             if !self.store.settle(done, due) {
                 return;
-            }
-        }
-    }
-
-    /// Cancels everything and waits until the kernel has nothing more, or the deadline has passed.
-    /// Returns how many operations it still has.
-    ///
-    /// This calls foreign code, so nobody else may have the ring.
-    fn drain(&mut self, deadline: Instant) -> u32 {
-        let (mut withdrawn, mut due) = (Vec::new(), Due::new());
-        // What was pushed and not submitted never runs.
-        self.sq
-            .withdraw(NOBODY, |user_data| withdrawn.push(user_data));
-        for user_data in withdrawn {
-            let cancelled = Completion {
-                user_data,
-                res: -libc::ECANCELED,
-                flags: 0,
-                extra: (),
-            };
-            self.store.settle(cancelled, &mut due);
-            due.mark_withdrawn();
-            due.finish(self);
-        }
-        let mut asked = 0;
-        loop {
-            self.reap(&mut due);
-            if !due.is_empty() {
-                due.finish(self);
-                continue;
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if self.store.in_flight == 0 || left.is_zero() {
-                return self.store.in_flight;
-            }
-            // One by one, which every kernel can.
-            while asked < self.store.table.len() && (!self.has(asked) || self.push_cancel(asked)) {
-                asked += 1;
-            }
-            let step = left.min(STEP);
-            let wait = Wait::for_completions(1).timeout(step);
-            if self.sq.submit_and_wait_with(&wait).is_err() {
-                // It may be for want of memory. The deadline ends the loop.
-                thread::sleep(step.min(Duration::from_millis(1)));
             }
         }
     }
@@ -447,7 +371,7 @@ impl<T: Threads> Core<T> {
             // The operations are the parent's, and so is what they use.
             return Ok(());
         }
-        match self.drain(deadline) {
+        match drain(self, deadline) {
             0 => {
                 // SAFETY: the kernel has none of the operations any longer, and this is done once.
                 unsafe { ManuallyDrop::drop(&mut self.store.table) };
@@ -462,6 +386,53 @@ impl<T: Threads> Drop for Core<T> {
     fn drop(&mut self) {
         // What is still in flight is leaked. There is nobody to tell.
         let _ = self.end(Instant::now() + PATIENCE);
+    }
+}
+
+impl<T: Threads> Draining for Core<T> {
+    type Threads = T;
+
+    fn queue(&mut self) -> &mut SubmissionQueue<T> {
+        &mut self.sq
+    }
+
+    fn in_flight(&self) -> u32 {
+        self.store.in_flight
+    }
+
+    fn slots(&self) -> u32 {
+        self.store.table.len()
+    }
+
+    fn has(&mut self, index: u32) -> bool {
+        !matches!(
+            self.store.table.state(index),
+            State::Ended { .. } | State::Dry { .. }
+        )
+    }
+
+    fn dispose_of_withdrawn(&mut self, index: u32) {
+        let mut due = Due::new();
+        let cancelled = Completion {
+            user_data: index.into(),
+            res: -libc::ECANCELED,
+            flags: 0,
+            extra: (),
+        };
+        self.store.settle(cancelled, &mut due);
+        due.mark_withdrawn();
+        due.finish(self);
+    }
+
+    fn reap_all(&mut self) {
+        let mut due = Due::new();
+        loop {
+            self.reap(&mut due);
+            if due.is_empty() {
+                return;
+            }
+            due.finish(self);
+        }
     }
 }
 

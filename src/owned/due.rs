@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 use std::task::Waker;
 
-use super::core::NOBODY;
+use super::drain::NOBODY;
 use super::slot::{Dispose, Kept, Waiting};
 use crate::completion::Completion;
 

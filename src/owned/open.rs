@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 
-use super::core::NOBODY;
+use super::drain::NOBODY;
 use super::operation::Operation;
 use super::socket::descriptor;
 use crate::completion::Completion;

@@ -6,13 +6,14 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use super::buffer::{Buffer, BufferMut, View};
-use super::core::Core;
+
 use super::ring_id::RingId;
 use crate::buffer_pool::{BufferPool, PoolBuffer};
 use crate::entry::Sqe;
 use crate::error::RegisterError;
 use crate::kind::{OneThread, Threads};
 use crate::ring;
+use crate::submission::SubmissionQueue;
 
 /// A pool of buffers that are registered with a ring: the kernel has looked up their pages once, and
 /// keeps them in memory.
@@ -37,13 +38,16 @@ struct Registration<T: Threads> {
 const PLACE: u16 = 0;
 
 impl<T: Threads> RegisteredPool<T> {
-    pub(super) fn register(core: &mut Core<T>, pool: BufferPool) -> Result<Self, RegisterError> {
+    pub(super) fn register(
+        queue: &mut SubmissionQueue<T>,
+        pool: BufferPool,
+    ) -> Result<Self, RegisterError> {
         // SAFETY: the memory is mapped until the registration has ended, and only the owners of what
         // is taken from the pool use it.
-        unsafe { core.sq.register_buffers(&[pool.memory()]) }?;
+        unsafe { queue.register_buffers(&[pool.memory()]) }?;
         Ok(Self {
             registration: Arc::new(Registration {
-                ring: Arc::clone(core.sq.ring()),
+                ring: Arc::clone(queue.ring()),
                 pool,
                 _kind: PhantomData,
             }),

@@ -10,12 +10,13 @@ use std::fmt;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::access::{Access, KEY, Key, Shared};
 use super::buffer_group::{BufferGroup, BufferGroupParams};
 use super::chain::{Chain, Within};
 use super::core::{Core, StillInFlight};
+use super::drain::deadline;
 use super::operation::Operation;
 use super::registered_pool::RegisteredPool;
 use super::slot::Dispose;
@@ -313,7 +314,7 @@ impl Ring {
         named: u32,
         picked: u32,
     ) -> Result<Slots<OneThread>, RegisterError> {
-        self.with_core(|core| Slots::register(core, named, picked))
+        self.with_core(|core| Slots::register(&mut core.sq, named, picked))
     }
 
     /// Registers a pool of buffers. What is taken from it otherwise is not affected.
@@ -343,7 +344,7 @@ impl Ring {
         &self,
         pool: BufferPool,
     ) -> Result<RegisteredPool<OneThread>, RegisterError> {
-        self.with_core(|core| RegisteredPool::register(core, pool))
+        self.with_core(|core| RegisteredPool::register(&mut core.sq, pool))
     }
 
     /// Hands what was pushed to the kernel, and takes what has ended.
@@ -389,9 +390,7 @@ impl Ring {
     ///
     /// [`StillInFlight`] if some did not end: what they own is leaked.
     pub fn close(self, timeout: Duration) -> Result<(), StillInFlight> {
-        let now = Instant::now();
-        let deadline = now.checked_add(timeout).unwrap_or(now + FOR_EVER);
-        self.core.into_inner().close(deadline)
+        self.core.into_inner().close(deadline(timeout))
     }
 
     /// The ring's descriptor, to be polled: it is readable when something has ended.
@@ -434,9 +433,6 @@ impl Ring {
         Access::with(&self, KEY, function)
     }
 }
-
-/// A time that nobody lives to see the end of.
-const FOR_EVER: Duration = Duration::from_secs(1 << 32);
 
 impl fmt::Debug for Ring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -8,7 +8,6 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::core::Core;
 use super::descriptor::{Descriptor, Target};
 use super::ring_id::RingId;
 use crate::entry::{FileSlot, Sqe};
@@ -16,6 +15,7 @@ use crate::error::RegisterError;
 use crate::kind::{OneThread, Threads};
 use crate::register::update_file;
 use crate::ring;
+use crate::submission::SubmissionQueue;
 
 /// The places for files that are registered with a ring.
 ///
@@ -60,24 +60,23 @@ impl<T: Threads> Clone for Slots<T> {
 
 impl<T: Threads> Slots<T> {
     pub(super) fn register(
-        core: &mut Core<T>,
+        queue: &mut SubmissionQueue<T>,
         own: u32,
         picked: u32,
     ) -> Result<Self, RegisterError> {
         let all = own.saturating_add(picked);
-        core.sq
-            .register_files(&vec![-1; all.min(TOO_MANY) as usize])?;
+        queue.register_files(&vec![-1; all.min(TOO_MANY) as usize])?;
         if picked > 0 {
-            let limited = core.sq.register_file_alloc_range(own, picked);
+            let limited = queue.register_file_alloc_range(own, picked);
             if let Err(error) = limited {
                 // Nothing is in them yet, and the first error is the one that matters.
-                let _ = core.sq.unregister_files();
+                let _ = queue.unregister_files();
                 return Err(error);
             }
         }
         Ok(Self {
             table: Arc::new(Table {
-                ring: Arc::clone(core.sq.ring()),
+                ring: Arc::clone(queue.ring()),
                 uses: (0..all).map(|_| AtomicU32::new(0)).collect(),
                 free: Mutex::new((0..own).rev().collect()),
                 own,

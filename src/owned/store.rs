@@ -3,7 +3,7 @@
 use std::mem::{self, ManuallyDrop};
 
 use super::backlog::Backlog;
-use super::core::CANCEL;
+use super::drain::CANCEL;
 use super::due::{Due, Orphan};
 use super::slot::{Dispose, State, Table};
 use crate::completion::{Completion, CompletionFlags};

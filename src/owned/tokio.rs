@@ -283,7 +283,7 @@ impl TokioRing {
         named: u32,
         picked: u32,
     ) -> Result<Slots<AnyThread>, RegisterError> {
-        self.with_core(|core| Slots::register(core, named, picked))
+        self.with_core(|core| Slots::register(&mut core.sq, named, picked))
     }
 
     /// Registers a pool of buffers, as [`Ring::register_pool`](super::Ring::register_pool) does.
@@ -295,7 +295,7 @@ impl TokioRing {
         &self,
         pool: BufferPool,
     ) -> Result<RegisteredPool<AnyThread>, RegisterError> {
-        self.with_core(|core| RegisteredPool::register(core, pool))
+        self.with_core(|core| RegisteredPool::register(&mut core.sq, pool))
     }
 
     fn with_core<R>(&self, function: impl FnOnce(&mut Core<AnyThread>) -> R) -> R {

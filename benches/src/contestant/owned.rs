@@ -1,29 +1,45 @@
-//! This library's owned layer: tickets, and futures.
+//! This library's owned layer: tickets, futures, and rings for one kind of operation.
 
 use std::fs::File;
+use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use lio_uring::owned::{self, Nop, Operation, Ticket};
+use lio_uring::owned::{self, Nop, Operation, UniformRing};
 
 use super::{Contestant, Ring};
 use crate::work::{BLOCK, Blocks};
 
 pub(super) const TICKETS: Contestant = Contestant {
     name: "lio-uring, owned, tickets",
-    open: |entries| Box::new(Tickets(owned::Ring::new(entries).expect("a ring"))),
+    open: |entries| Box::new(Tickets::<false>(owned::Ring::new(entries).expect("a ring"))),
 };
 
 pub(super) const FUTURES: Contestant = Contestant {
     name: "lio-uring, owned, futures",
-    open: |entries| Box::new(Futures(owned::Ring::new(entries).expect("a ring"))),
+    open: |entries| Box::new(Tickets::<true>(owned::Ring::new(entries).expect("a ring"))),
 };
 
-struct Tickets(owned::Ring);
+pub(super) const UNIFORM: Contestant = Contestant {
+    name: "lio-uring, owned, uniform",
+    open: |entries| {
+        Box::new(Uniform {
+            nops: UniformRing::new(entries).expect("a ring"),
+            reads: UniformRing::new(entries).expect("a ring"),
+        })
+    },
+};
 
-struct Futures(owned::Ring);
+/// Tickets, which are polled before their operations can have ended, too, if they are futures.
+struct Tickets<const FUTURES: bool>(owned::Ring);
+
+/// Rings for one kind of operation each.
+struct Uniform {
+    nops: UniformRing<Nop>,
+    reads: UniformRing<Read>,
+}
 
 type Read = owned::Read<Rc<File>, Box<[u8]>>;
 
@@ -55,82 +71,90 @@ impl Shelf {
     }
 }
 
+impl<const FUTURES: bool> Tickets<FUTURES> {
+    #[inline]
+    fn rounds<T, O: Operation + 'static>(
+        &self,
+        batch: u32,
+        rounds: u32,
+        mut things: T,
+        operation: impl Fn(&mut T, u32) -> O,
+        take: impl Fn(&mut T, O::Output),
+    ) {
+        let mut context = Context::from_waker(Waker::noop());
+        let mut tickets = Vec::with_capacity(batch as usize);
+        for _ in 0..rounds {
+            for n in 0..batch {
+                tickets.push(self.0.push(operation(&mut things, n)).expect("room"));
+            }
+            if FUTURES {
+                for ticket in &mut tickets {
+                    assert!(Pin::new(ticket).poll(&mut context).is_pending());
+                }
+            }
+            self.0.submit_and_wait(batch).expect("a submission");
+            for mut ticket in tickets.drain(..) {
+                let output = if FUTURES {
+                    match Pin::new(&mut ticket).poll(&mut context) {
+                        Poll::Ready(output) => output,
+                        Poll::Pending => panic!("it has not ended"),
+                    }
+                } else {
+                    ticket.try_take().expect("it has ended")
+                };
+                take(&mut things, output);
+            }
+        }
+    }
+}
+
+/// The same on a ring for one kind of operation.
 #[inline]
-fn tickets<T, O: Operation>(
-    ring: &owned::Ring,
+fn work<T, O: Operation + 'static>(
+    ring: &mut UniformRing<O>,
     batch: u32,
     rounds: u32,
     mut things: T,
     operation: impl Fn(&mut T, u32) -> O,
     take: impl Fn(&mut T, O::Output),
 ) {
-    let mut tickets = Vec::with_capacity(batch as usize);
     for _ in 0..rounds {
         for n in 0..batch {
-            tickets.push(ring.push(operation(&mut things, n)).expect("room"));
+            ring.push(operation(&mut things, n)).expect("room");
         }
         ring.submit_and_wait(batch).expect("a submission");
-        for ticket in tickets.drain(..) {
-            take(&mut things, ticket.try_take().expect("it has ended"));
-        }
+        ring.outputs()
+            .for_each(|(_, output)| take(&mut things, output));
     }
 }
 
-/// Polls each ticket before its operation can have ended, and when it has.
-#[inline]
-fn futures<T, O: Operation>(
-    ring: &owned::Ring,
-    batch: u32,
-    rounds: u32,
-    mut things: T,
-    operation: impl Fn(&mut T, u32) -> O,
-    take: impl Fn(&mut T, O::Output),
-) {
-    let mut context = Context::from_waker(Waker::noop());
-    let mut tickets: Vec<Ticket<_, O>> = Vec::with_capacity(batch as usize);
-    for _ in 0..rounds {
-        for n in 0..batch {
-            tickets.push(ring.push(operation(&mut things, n)).expect("room"));
-        }
-        for ticket in &mut tickets {
-            assert!(Pin::new(ticket).poll(&mut context).is_pending());
-        }
-        ring.submit_and_wait(batch).expect("a submission");
-        for mut ticket in tickets.drain(..) {
-            match Pin::new(&mut ticket).poll(&mut context) {
-                Poll::Ready(output) => take(&mut things, output),
-                Poll::Pending => panic!("it has not ended"),
-            }
-        }
+fn check((): &mut (), done: io::Result<()>) {
+    done.expect("a NOP");
+}
+
+fn put_back(shelf: &mut Shelf, (read, buffer): (io::Result<usize>, Box<[u8]>)) {
+    read.expect("a block");
+    shelf.buffers.push(buffer);
+}
+
+impl<const FUTURES: bool> Ring for Tickets<FUTURES> {
+    fn nops(&mut self, batch: u32, rounds: u32) {
+        self.rounds(batch, rounds, (), |(), _| Nop, check);
+    }
+
+    fn reads(&mut self, batch: u32, rounds: u32, blocks: &Blocks) {
+        let shelf = Shelf::new(blocks, batch);
+        self.rounds(batch, rounds, shelf, Shelf::read, put_back);
     }
 }
 
-/// What a contestant does is the same but for how it waits.
-macro_rules! ring {
-    ($contestant:ident, $work:ident) => {
-        impl Ring for $contestant {
-            fn nops(&mut self, batch: u32, rounds: u32) {
-                let take = |(): &mut (), done: std::io::Result<()>| done.expect("a NOP");
-                $work(&self.0, batch, rounds, (), |_, _| Nop, take);
-            }
+impl Ring for Uniform {
+    fn nops(&mut self, batch: u32, rounds: u32) {
+        work(&mut self.nops, batch, rounds, (), |(), _| Nop, check);
+    }
 
-            fn reads(&mut self, batch: u32, rounds: u32, blocks: &Blocks) {
-                let shelf = Shelf::new(blocks, batch);
-                $work(
-                    &self.0,
-                    batch,
-                    rounds,
-                    shelf,
-                    Shelf::read,
-                    |shelf, (read, buffer)| {
-                        read.expect("a block");
-                        shelf.buffers.push(buffer);
-                    },
-                );
-            }
-        }
-    };
+    fn reads(&mut self, batch: u32, rounds: u32, blocks: &Blocks) {
+        let shelf = Shelf::new(blocks, batch);
+        work(&mut self.reads, batch, rounds, shelf, Shelf::read, put_back);
+    }
 }
-
-ring!(Tickets, tickets);
-ring!(Futures, futures);

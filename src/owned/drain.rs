@@ -1,0 +1,99 @@
+//! Ending all operations of a ring.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::kind::Threads;
+use crate::operation::{Cancel, CancelFlags};
+use crate::submission::SubmissionQueue;
+use crate::wait::Wait;
+
+/// The number of entries that belong to nobody. Slots have the lowest numbers.
+pub(super) const NOBODY: u64 = u64::MAX;
+
+/// What is added to a slot's number for the cancellation of its operation.
+pub(super) const CANCEL: u64 = 1 << 32;
+
+/// How long a dropped ring waits for what the kernel still has, before it leaks it.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long each of its waits is at the most.
+const STEP: Duration = Duration::from_millis(100);
+
+/// A time that nobody lives to see the end of.
+const FOR_EVER: Duration = Duration::from_secs(1 << 32);
+
+/// When so much time has passed.
+pub(super) fn deadline(timeout: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(timeout).unwrap_or(now + FOR_EVER)
+}
+
+/// What has operations in slots.
+///
+/// The methods may call foreign code, so nobody else may have the ring.
+pub(super) trait Draining {
+    type Threads: Threads;
+
+    fn queue(&mut self) -> &mut SubmissionQueue<Self::Threads>;
+
+    /// How many operations the kernel has.
+    fn in_flight(&self) -> u32;
+
+    /// How many slots there are.
+    fn slots(&self) -> u32;
+
+    /// Whether the kernel has the operation in a slot.
+    fn has(&mut self, index: u32) -> bool;
+
+    /// Disposes of an operation that never runs.
+    fn dispose_of_withdrawn(&mut self, index: u32);
+
+    /// Takes all completions, and disposes of operations that have ended.
+    fn reap_all(&mut self);
+}
+
+/// Pushes the cancellation of the operation in a slot, if there is room.
+pub(super) fn push_cancel<T: Threads>(queue: &mut SubmissionQueue<T>, index: u32) -> bool {
+    let cancel = Cancel {
+        user_data: index.into(),
+        flags: CancelFlags::empty(),
+    };
+    // SAFETY: a cancellation points to nothing.
+    unsafe { queue.push(&cancel, CANCEL | u64::from(index)) }.is_ok()
+}
+
+/// Cancels everything and waits until the kernel has nothing more, or the deadline has passed.
+/// Returns how many operations it still has.
+pub(super) fn drain(ring: &mut impl Draining, deadline: Instant) -> u32 {
+    let mut withdrawn = Vec::new();
+    // What was pushed and not submitted never runs.
+    ring.queue()
+        .withdraw(NOBODY, |user_data| withdrawn.push(user_data));
+    let slots = ring.slots();
+    for index in withdrawn {
+        // Cancellations are nobody's.
+        if let Some(index) = u32::try_from(index).ok().filter(|&index| index < slots) {
+            ring.dispose_of_withdrawn(index);
+        }
+    }
+    let mut asked = 0;
+    loop {
+        ring.reap_all();
+        let left = deadline.saturating_duration_since(Instant::now());
+        let in_flight = ring.in_flight();
+        if in_flight == 0 || left.is_zero() {
+            return in_flight;
+        }
+        // One by one, which every kernel can.
+        while asked < slots && (!ring.has(asked) || push_cancel(ring.queue(), asked)) {
+            asked += 1;
+        }
+        let step = left.min(STEP);
+        let wait = Wait::for_completions(1).timeout(step);
+        if ring.queue().submit_and_wait_with(&wait).is_err() {
+            // It may be for want of memory. The deadline ends the loop.
+            thread::sleep(step.min(Duration::from_millis(1)));
+        }
+    }
+}
