@@ -143,8 +143,8 @@ impl<const FUTURES: bool> Ring for Tickets<FUTURES> {
     }
 
     fn reads(&mut self, batch: u32, rounds: u32, blocks: &Blocks) {
-        let shelf = Shelf::new(blocks, batch);
-        self.rounds(batch, rounds, shelf, Shelf::read, put_back);
+        let things = Shelf::new(blocks, batch);
+        self.rounds(batch, rounds, things, Shelf::read, put_back);
     }
 }
 
@@ -154,7 +154,14 @@ impl Ring for Uniform {
     }
 
     fn reads(&mut self, batch: u32, rounds: u32, blocks: &Blocks) {
-        let shelf = Shelf::new(blocks, batch);
-        work(&mut self.reads, batch, rounds, shelf, Shelf::read, put_back);
+        let things = Shelf::new(blocks, batch);
+        work(
+            &mut self.reads,
+            batch,
+            rounds,
+            things,
+            Shelf::read,
+            put_back,
+        );
     }
 }
