@@ -10,7 +10,7 @@ use super::drain::{Draining, PATIENCE, drain, push_cancel};
 use super::due::{Due, Slots};
 use super::ring_id::{RingId, refused};
 use super::slot::{Dispose, Kept, State, Waiting, dispose};
-use super::store::{Store, note_of, told};
+use super::store::{Store, note_of};
 use super::time::Limit;
 use crate::completion::{Completion, CompletionQueue};
 use crate::entry::Sqe;
@@ -101,9 +101,7 @@ impl<T: Threads> Core<T> {
         let sqe = instead.as_ref().unwrap_or(sqe);
         // SAFETY: what the entry names is the operation's, which stays in its slot until the last
         // completion has been taken, or is leaked there.
-        unsafe { self.sq.push_raw(sqe, index.into()) }?;
-        self.store.in_flight += 1;
-        Ok(())
+        unsafe { self.sq.push_raw(sqe, index.into()) }
     }
 
     /// Pushes the entry of the operation in a slot.
@@ -182,18 +180,11 @@ impl<T: Threads> Core<T> {
     /// A ticket has the slot, for an operation of this type, and gives it up if there is a result.
     #[inline]
     pub(super) unsafe fn take<O>(&mut self, index: u32) -> Option<(O, Completion)> {
-        let State::Ended {
-            result,
-            flags,
-            offset,
-        } = *self.store.table.state(index)
-        else {
-            return None;
-        };
+        let done = self.store.table.state(index).ended()?;
         // SAFETY: the slot holds such an operation, which the kernel does not use any longer.
         let operation = unsafe { self.store.table.kept(index).take() };
         self.store.table.free(index);
-        Some((operation, told(result, flags, offset)))
+        Some((operation, done))
     }
 
     /// Takes the operation of a stream out of its slot after its last item, and gives the slot back.
@@ -216,7 +207,7 @@ impl<T: Threads> Core<T> {
     /// Whether the operation in a slot has ended.
     #[inline]
     pub(super) fn is_done(&mut self, index: u32) -> bool {
-        matches!(self.store.table.state(index), State::Ended { .. })
+        self.store.table.state(index).ended().is_some()
     }
 
     /// Whether this waker is the one that a slot has.
@@ -397,7 +388,7 @@ impl<T: Threads> Draining for Core<T> {
     }
 
     fn in_flight(&self) -> u32 {
-        self.store.in_flight
+        self.store.table.kernels()
     }
 
     fn slots(&self) -> u32 {
@@ -405,10 +396,7 @@ impl<T: Threads> Draining for Core<T> {
     }
 
     fn has(&mut self, index: u32) -> bool {
-        !matches!(
-            self.store.table.state(index),
-            State::Ended { .. } | State::Dry { .. }
-        )
+        self.store.table.state(index).is_kernels()
     }
 
     fn dispose_of_withdrawn(&mut self, index: u32) {

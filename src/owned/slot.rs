@@ -7,6 +7,7 @@ use std::task::{RawWakerVTable, Waker};
 
 use super::backlog::Queue;
 use super::operation::Operation;
+use super::store::told;
 use super::stream::Multishot;
 use crate::completion::Completion;
 
@@ -42,10 +43,11 @@ pub(super) enum State {
         dispose: Dispose,
     },
     /// The kernel does not have it. If a ticket does, the operation has ended so.
-    Ended {
+    Ended { result: i32, flags: u32 },
+    /// The same, when its bytes do not lie at the beginning of the buffer that it has got from a group.
+    EndedWithin {
         result: i32,
         flags: u32,
-        /// Where in its buffer, if that comes from a group, the bytes begin.
         offset: u32,
     },
     /// The kernel and the stream have it.
@@ -64,6 +66,33 @@ pub(super) enum State {
     },
     /// The kernel does not have it, and it brings no more items than these.
     Dry { items: Queue },
+}
+
+impl State {
+    /// Whether the kernel has the operation.
+    pub(super) fn is_kernels(&self) -> bool {
+        match self {
+            Self::InFlight { .. }
+            | Self::Abandoned { .. }
+            | Self::Streaming { .. }
+            | Self::Deserted { .. } => true,
+            Self::Ended { .. } | Self::EndedWithin { .. } | Self::Dry { .. } => false,
+        }
+    }
+
+    /// How an operation with one result has ended, if it has.
+    #[inline]
+    pub(super) fn ended(&self) -> Option<Completion> {
+        match *self {
+            Self::Ended { result, flags } => Some(told(result, flags, 0)),
+            Self::EndedWithin {
+                result,
+                flags,
+                offset,
+            } => Some(told(result, flags, offset)),
+            _ => None,
+        }
+    }
 }
 
 /// A waker that is put away. Whoever takes it makes it one again, once.
@@ -266,7 +295,6 @@ impl Table {
                 state: State::Ended {
                     result: 0,
                     flags: 0,
-                    offset: 0,
                 },
                 payload: Payload(MaybeUninit::uninit()),
             };
@@ -303,13 +331,28 @@ impl Table {
         self.len - free
     }
 
+    /// How many operations the kernel has.
+    pub(super) fn kernels(&self) -> u32 {
+        let has = |index: &u32| {
+            // SAFETY: there is such a slot, and its state is the table's.
+            unsafe { &(*self.slot(*index).as_ptr()).state }.is_kernels()
+        };
+        u32::try_from((0..self.len).filter(has).count()).unwrap_or(u32::MAX)
+    }
+
+    /// A slot. There must be such a one.
+    #[inline]
+    fn slot(&self, index: u32) -> NonNull<Slot> {
+        debug_assert!(index < self.len);
+        // SAFETY: callers in this module's parent see to it: indices come from `take` or were compared
+        // with the length.
+        unsafe { self.slots.add(index as usize) }
+    }
+
     /// A slot's state. There must be such a slot.
     #[inline]
     pub(super) fn state(&mut self, index: u32) -> &mut State {
-        debug_assert!(index < self.len);
-        // SAFETY: there is such a slot, which callers in this module's parent see to: indices come
-        // from `take` or were compared with the length.
-        let slot = unsafe { self.slots.add(index as usize) };
+        let slot = self.slot(index);
         // SAFETY: the state is the table's, which is borrowed mutably. The payload, which the kernel
         // may use, is not part of it.
         unsafe { &mut (*slot.as_ptr()).state }
@@ -318,10 +361,7 @@ impl Table {
     /// Where a slot keeps its operation.
     #[inline]
     pub(super) fn kept(&self, index: u32) -> Kept {
-        debug_assert!(index < self.len);
-        // SAFETY: as for `state`.
-        let slot = unsafe { self.slots.add(index as usize) };
-        Kept::of(slot)
+        Kept::of(self.slot(index))
     }
 
     /// Takes a free slot.

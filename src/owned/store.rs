@@ -15,8 +15,6 @@ use crate::register::BufferCursor;
 pub(super) struct Store {
     /// Freed when the kernel has none of the operations any longer, or leaked.
     pub(super) table: ManuallyDrop<Table>,
-    /// How many operations were pushed whose last completion has not been taken.
-    pub(super) in_flight: u32,
     backlog: Backlog,
     /// Where the kernel is in groups whose buffers are used up piece by piece.
     cursors: Vec<(u16, BufferCursor)>,
@@ -45,7 +43,6 @@ impl Store {
     pub(super) fn new(slots: u32) -> Self {
         Self {
             table: ManuallyDrop::new(Table::new(slots)),
-            in_flight: 0,
             backlog: Backlog::new(),
             cursors: Vec::new(),
         }
@@ -77,15 +74,7 @@ impl Store {
     /// The slot holds an operation of the type that the function was made for, and nobody else takes it
     /// out.
     pub(super) unsafe fn take_orphan(&mut self, index: u32, dispose: Dispose) -> Option<Orphan> {
-        let State::Ended {
-            result,
-            flags,
-            offset,
-        } = *self.table.state(index)
-        else {
-            return None;
-        };
-        let done = told(result, flags, offset);
+        let done = self.table.state(index).ended()?;
         // SAFETY: the caller's promise.
         Some(unsafe { Orphan::new(index, self.table.kept(index), dispose, Some(done)) })
     }
@@ -99,19 +88,25 @@ impl Store {
         }
         #[expect(clippy::cast_possible_truncation, reason = "it was compared")]
         let index = done.user_data as u32;
-        let state = self.table.state(index);
-        match *state {
-            State::InFlight { waker, .. } if done.flags & RARE == 0 => {
-                *state = State::Ended {
-                    result: done.res,
-                    flags: done.flags,
-                    offset: 0,
-                };
-                self.in_flight -= 1;
-                waker.is_none_or(|waker| due.wake(waker))
-            }
-            _ => self.settle_rarely(done, index, due),
+        if done.flags & RARE != 0 {
+            return self.settle_flagged(done, index, due);
         }
+        let State::InFlight { waker, .. } = self.table.state(index) else {
+            return self.settle_rarely(done, index, due);
+        };
+        let waker = waker.take();
+        *self.table.state(index) = State::Ended {
+            result: done.res,
+            flags: done.flags,
+        };
+        waker.is_none_or(|waker| due.wake(waker))
+    }
+
+    /// A way of its own, so that one look at the flags decides.
+    #[cold]
+    #[inline(never)]
+    fn settle_flagged(&mut self, done: Completion, index: u32, due: &mut Due) -> bool {
+        self.settle_rarely(done, index, due)
     }
 
     /// Notes how a cancellation has ended.
@@ -153,7 +148,7 @@ impl Store {
             State::Streaming { group, .. } | State::Deserted { group, .. } => {
                 self.settle_item(group, done, index, due)
             }
-            State::Ended { .. } | State::Dry { .. } => {
+            State::Ended { .. } | State::EndedWithin { .. } | State::Dry { .. } => {
                 debug_assert!(false, "the kernel does not have slot {index}");
                 true
             }
@@ -180,12 +175,15 @@ impl Store {
             done.res
         };
         let flags = done.flags;
-        let ended = State::Ended {
-            result,
-            flags,
-            offset,
+        let ended = if offset == 0 {
+            State::Ended { result, flags }
+        } else {
+            State::EndedWithin {
+                result,
+                flags,
+                offset,
+            }
         };
-        self.in_flight -= 1;
         match mem::replace(state, ended) {
             State::InFlight {
                 waker: Some(waker), ..
@@ -219,7 +217,6 @@ impl Store {
                 _ => return true,
             }
         } else {
-            self.in_flight -= 1;
             mem::replace(state, State::Dry { items })
         };
         match before {
