@@ -85,7 +85,7 @@ pub use self::nop::Nop;
 pub use self::open::{Close, Open};
 pub use self::operation::Operation;
 pub use self::ring::{Full, Ring};
-pub use self::socket::{Accept, Bind, Connect, Listen, Shutdown, Socket};
+pub use self::socket::{Accept, AcceptFrom, Bind, Connect, Listen, Shutdown, Socket};
 pub use self::ticket::{Ticket, WaitError};
 pub use self::time::{Poll, Sleep};
 #[cfg(feature = "tokio")]
