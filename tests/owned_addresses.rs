@@ -12,7 +12,10 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use lio_uring::operation::OpCode;
-use lio_uring::owned::{AcceptFrom, Address, Bind, Connect, Operation, Ring, Socket};
+use lio_uring::owned::{
+    AcceptFrom, Address, Bind, Connect, Operation, RecvHeader, RecvMsg, Ring, SendHeader, SendMsg,
+    Socket,
+};
 
 #[path = "support/needs.rs"]
 mod needs;
@@ -165,6 +168,35 @@ fn peers_of_unix_sockets_are_what_they_were_bound_to() {
         run(Connect { socket, address }).expect("somebody listens");
         let (_, peer) = run(accept()).expect("a connection");
         assert_eq!(peer.path(), Some(&*path));
+    }
+}
+
+#[test]
+fn longest_path_of_a_sender_is_good_for_an_answer() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mine = folder.path().join("mine");
+    let here = Rc::new(UnixDatagram::bind(&mine).expect("a socket"));
+    for path in paths(folder.path()) {
+        let there = UnixDatagram::from(bound(libc::SOCK_DGRAM, &path));
+        there.send_to(b"x", &mine).expect("sent");
+        let (socket, buffers, header) = (Rc::clone(&here), [[0]], RecvHeader::new());
+        let (count, _, header) = run(RecvMsg {
+            socket,
+            buffers,
+            header,
+            flags: 0,
+        });
+        let sender = header.address().expect("a sender");
+        assert_eq!((count.expect("one"), sender.path()), (1, Some(&*path)));
+        let (socket, buffers) = (Rc::clone(&here), ["answer"]);
+        let (count, ..) = run(SendMsg {
+            socket,
+            buffers,
+            header: SendHeader::new().to(sender),
+            flags: 0,
+        });
+        assert_eq!(count.expect("sent"), 6);
+        assert_eq!(there.recv(&mut [0; 9]).expect("an answer"), 6);
     }
 }
 

@@ -12,6 +12,7 @@ mod world;
 /// Each operation of the layer, by its name, with one that is likely to be in flight.
 mod cases {
     pub(crate) mod file;
+    pub(crate) mod message;
     pub(crate) mod other;
     pub(crate) mod socket;
 }
@@ -148,6 +149,7 @@ type Case = fn(&World, Way);
 fn cases() -> impl Iterator<Item = (&'static str, Case)> {
     let families = [
         cases::file::CASES,
+        cases::message::CASES,
         cases::socket::CASES,
         cases::other::CASES,
     ];
