@@ -73,6 +73,8 @@ mod send_message;
 mod send_to;
 mod slot;
 mod socket;
+mod socket_option;
+mod socket_state;
 mod ticket;
 mod time;
 #[cfg(feature = "tokio")]
@@ -95,6 +97,8 @@ pub use self::ring::{Full, Ring};
 pub use self::send_message::{SendHeader, SendMsg, SendMsgZc};
 pub use self::send_to::{SendTo, SendToZc};
 pub use self::socket::{Accept, AcceptFrom, Bind, Connect, Listen, Shutdown, Socket};
+pub use self::socket_option::{GetSocketOption, OptionValue, SetSocketOption, SocketOption};
+pub use self::socket_state::{AddressOf, BytesReadable, BytesUnsent};
 pub use self::ticket::{Ticket, WaitError};
 pub use self::time::{Poll, Sleep};
 #[cfg(feature = "tokio")]

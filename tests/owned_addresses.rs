@@ -13,10 +13,12 @@ use std::rc::Rc;
 
 use lio_uring::operation::OpCode;
 use lio_uring::owned::{
-    AcceptFrom, Address, Bind, Connect, Operation, RecvHeader, RecvMsg, Ring, SendHeader, SendMsg,
-    Socket,
+    Accept, AcceptFrom, Address, AddressOf, Bind, Connect, Operation, RecvHeader, RecvMsg, Ring,
+    SendHeader, SendMsg, Socket,
 };
 
+#[path = "support/kernel.rs"]
+mod kernel;
 #[path = "support/needs.rs"]
 mod needs;
 
@@ -272,4 +274,32 @@ fn accept_that_fails_has_no_address() {
     assert_eq!(errno(run(AcceptFrom::new(socket))), libc::EOPNOTSUPP);
     let (reader, _writer) = io::pipe().expect("a pipe");
     assert_eq!(errno(run(AcceptFrom::new(reader))), libc::ENOTSOCK);
+}
+
+#[test]
+fn sockets_tell_their_addresses() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let client = TcpStream::connect(listener.local_addr().expect("one")).expect("connected");
+    let client = Rc::new(client);
+    let server = TcpStream::from(run(Accept { listener }).expect("a connection"));
+    let local = run(AddressOf::local(Rc::clone(&client)));
+    let told = kernel::since_or(6, 19, local, |error| {
+        let errno = error.raw_os_error().expect("one of the kernel's");
+        // There are no commands at all before 5.19.
+        assert!([libc::EOPNOTSUPP, libc::EINVAL].contains(&errno), "{error}");
+    });
+    let Some(local) = told else {
+        return;
+    };
+    assert_eq!(local.to_std(), client.local_addr().ok());
+    let peer = run(AddressOf::peer(client)).expect("a peer");
+    assert_eq!(peer.to_std(), server.local_addr().ok());
+    let alone = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    assert_eq!(errno(run(AddressOf::peer(alone))), libc::ENOTCONN);
+    let (unix, _peer) = UnixStream::pair().expect("a pair");
+    assert!(
+        run(AddressOf::local(unix))
+            .expect("an address")
+            .is_unnamed()
+    );
 }

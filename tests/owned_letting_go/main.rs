@@ -15,6 +15,7 @@ mod cases {
     pub(crate) mod message;
     pub(crate) mod other;
     pub(crate) mod socket;
+    pub(crate) mod socket_state;
 }
 
 use std::cell::RefCell;
@@ -151,6 +152,7 @@ fn cases() -> impl Iterator<Item = (&'static str, Case)> {
         cases::file::CASES,
         cases::message::CASES,
         cases::socket::CASES,
+        cases::socket_state::CASES,
         cases::other::CASES,
     ];
     families.into_iter().flatten().copied()
