@@ -16,7 +16,10 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
-use lio_uring::owned::{Accept, BufferMut, Nop, Read, Recv, Ring, Send, Sleep, Ticket};
+use lio_uring::owned::{
+    Accept, BufferMut, Nop, Read, Recv, RecvHeader, RecvMsg, Ring, Send, SendHeader, SendMsg,
+    Sleep, Ticket,
+};
 
 /// Counts what this thread allocates.
 struct Counting;
@@ -214,6 +217,69 @@ fn twenty_thousand_dropped_accepts_leak_no_connection() {
         before,
         "connections leaked"
     );
+}
+
+#[test]
+fn dropped_receives_leak_no_descriptor_that_was_passed_to_them() {
+    let _alone = ALONE.lock();
+    let file = File::open("/proc/self/comm").expect("a file");
+    let before = descriptors::open_descriptors();
+    for seed in 0..4 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let ring = Ring::new(8).expect("a ring");
+        let (here, there) = UnixStream::pair().expect("a pair");
+        let (here, there) = (Rc::new(here), Rc::new(there));
+        let (mut taken, mut lost) = (0, 0);
+        let mut held = Vec::new();
+        for _ in 0..2000 {
+            match random.u8(..6) {
+                0 | 1 => {
+                    let fds: Vec<_> = (0..random.usize(1..4))
+                        .map(|_| file.try_clone().expect("another").into())
+                        .collect();
+                    let send = SendMsg {
+                        socket: Rc::clone(&there),
+                        buffers: ["x"],
+                        header: SendHeader::new().descriptors(fds),
+                        flags: libc::MSG_DONTWAIT,
+                    };
+                    if let Ok(ticket) = ring.push(send) {
+                        let (_sent, ..) = ticket.wait().expect("a submission");
+                    }
+                }
+                2 | 3 => {
+                    let recv = RecvMsg {
+                        socket: Rc::clone(&here),
+                        buffers: [[0; 2]],
+                        header: RecvHeader::with_descriptors(random.usize(1..4)),
+                        flags: if random.bool() { libc::MSG_WAITALL } else { 0 },
+                    };
+                    held.extend(ring.push(recv));
+                }
+                4 if !held.is_empty() => {
+                    drop(held.swap_remove(random.usize(..held.len())));
+                    lost += 1;
+                }
+                _ if !held.is_empty() => {
+                    let ticket = held.swap_remove(random.usize(..held.len()));
+                    match ticket.try_take() {
+                        Ok((count, _, mut header)) => {
+                            count.expect("something received");
+                            taken += header.take_descriptors().len();
+                        }
+                        Err(ticket) => held.push(ticket),
+                    }
+                }
+                _ => {}
+            }
+        }
+        assert!(taken > 50 && lost > 50, "{taken} taken, {lost} lost");
+        drop(held);
+        while ring.operations() > 0 {
+            ring.submit_and_wait(1).expect("a submission");
+        }
+    }
+    assert_eq!(descriptors::open_descriptors(), before);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lio_uring::owned::{Nop, Read, Recv, Send, Sleep};
+use lio_uring::owned::{Nop, Read, Recv, RecvHeader, RecvMsg, Send, SendHeader, SendMsg, Sleep};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -222,4 +222,35 @@ fn ring_that_is_dropped_with_its_futures_pending_ends_them() {
         drop(runtime);
         assert_eq!(Arc::strong_count(&one), 1, "an operation kept its socket");
     }
+}
+
+#[test]
+fn message_and_its_descriptors_go_from_task_to_task() {
+    on_each(|| async {
+        let uring = ring(8);
+        let (here, there) = UnixStream::pair().expect("a pair");
+        let recv = RecvMsg {
+            socket: here,
+            buffers: vec![Vec::with_capacity(2), Vec::with_capacity(64)],
+            header: RecvHeader::with_descriptors(1),
+            flags: 0,
+        };
+        let receiving = {
+            let uring = uring.clone();
+            tokio::spawn(async move { uring.submit(recv).await })
+        };
+        let file = File::open("/proc/self/comm").expect("a file");
+        let send = SendMsg {
+            socket: there,
+            buffers: [String::from("a "), String::from("file")],
+            header: SendHeader::new().descriptors([file.into()]),
+            flags: 0,
+        };
+        let (count, ..) = uring.submit(send).await;
+        assert_eq!(count.expect("sent"), 6);
+        let (count, buffers, mut header) = receiving.await.expect("no panic");
+        assert_eq!(count.expect("received"), 6);
+        assert_eq!(buffers.concat(), b"a file");
+        assert_eq!(header.take_descriptors().len(), 1);
+    });
 }

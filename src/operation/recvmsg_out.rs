@@ -74,7 +74,7 @@ impl<'b> RecvmsgOut<'b> {
     /// The messages of the control data, one by one.
     #[doc(alias("io_uring_recvmsg_cmsg_firsthdr", "io_uring_recvmsg_cmsg_nexthdr"))]
     pub fn control_messages(&self) -> ControlMessages<'b> {
-        ControlMessages { rest: self.control }
+        ControlMessages::of(self.control)
     }
 
     /// The bytes of the message that are in the buffer.
@@ -112,6 +112,13 @@ pub struct ControlMessage<'b> {
 #[derive(Clone, Debug)]
 pub struct ControlMessages<'b> {
     rest: &'b [u8],
+}
+
+impl<'b> ControlMessages<'b> {
+    /// Those of control data that the kernel has written, and nobody has checked.
+    pub(crate) fn of(control: &'b [u8]) -> Self {
+        Self { rest: control }
+    }
 }
 
 /// The kernel's header of a control message: its length, a `size_t`, and two `int`.

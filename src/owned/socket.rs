@@ -5,7 +5,7 @@ use std::net;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::ptr;
 
-use super::address::Address;
+use super::address::{Address, AddressRoom};
 use super::descriptor::Descriptor;
 use super::operation::Operation;
 use crate::completion::Completion;
@@ -84,6 +84,51 @@ unsafe impl<S: Descriptor> Operation for Accept<S> {
 
     fn complete(self, done: Completion) -> Self::Output {
         descriptor(done)
+    }
+}
+
+/// Accepts a connection, and tells whose it is.
+///
+/// # Output
+///
+/// The connection, and the address of its peer. It is closed if nobody takes it.
+///
+/// See [`operation::Accept`].
+#[derive(Debug)]
+#[must_use = "an operation is carried out when it is pushed to a ring"]
+pub struct AcceptFrom<S> {
+    listener: S,
+    peer: AddressRoom,
+}
+
+impl<S: Descriptor> AcceptFrom<S> {
+    /// Accepts a connection of this listening socket.
+    pub fn new(listener: S) -> Self {
+        Self {
+            listener,
+            peer: AddressRoom::new(),
+        }
+    }
+}
+
+// SAFETY: the entry names the listener and the room for the address, which are owned and not used
+// until it has ended.
+unsafe impl<S: Descriptor> Operation for AcceptFrom<S> {
+    type Output = io::Result<(OwnedFd, Address)>;
+
+    fn entry(&mut self) -> Sqe {
+        let target = self.listener.target();
+        let (addr, addrlen) = self.peer.room_and_len();
+        target.entry(&operation::Accept {
+            fd: target.number(),
+            addr,
+            addrlen,
+            flags: libc::SOCK_CLOEXEC,
+        })
+    }
+
+    fn complete(self, done: Completion) -> Self::Output {
+        descriptor(done).map(|connection| (connection, self.peer.address()))
     }
 }
 

@@ -33,6 +33,18 @@ pub struct Recv<S, B> {
     pub flags: i32,
 }
 
+/// The control data of programs with shorter pointers, which no ring here is for.
+const MSG_CMSG_COMPAT: i32 = i32::MIN;
+
+/// Leaves bytes in a network device's memory.
+const MSG_SOCK_DEVMEM: i32 = 0x200_0000;
+
+/// The flags of a receive. Some would have the result be more than was written to the buffer.
+#[inline]
+pub(super) fn recv_flags(flags: i32) -> i32 {
+    flags & !(libc::MSG_TRUNC | MSG_SOCK_DEVMEM | MSG_CMSG_COMPAT)
+}
+
 // SAFETY: the entry names the buffer's room and the socket, which are owned and not used until it
 // has ended.
 unsafe impl<S: Descriptor, B: BufferMut> Operation for Recv<S, B> {
@@ -45,8 +57,7 @@ unsafe impl<S: Descriptor, B: BufferMut> Operation for Recv<S, B> {
             sockfd: target.number(),
             buf: self.buffer.room().cast(),
             len: entry_len(self.buffer.capacity()),
-            // Truncation would have the result be more than there was room for.
-            flags: self.flags & !libc::MSG_TRUNC,
+            flags: recv_flags(self.flags),
         })
     }
 
@@ -59,7 +70,7 @@ unsafe impl<S: Descriptor, B: BufferMut> Operation for Recv<S, B> {
 /// The flags of a send. Of a copy that is left out the plain send would not say when it is over.
 #[inline]
 pub(super) fn send_flags(flags: i32) -> i32 {
-    (flags | libc::MSG_NOSIGNAL) & !libc::MSG_ZEROCOPY
+    (flags | libc::MSG_NOSIGNAL) & !(libc::MSG_ZEROCOPY | MSG_CMSG_COMPAT)
 }
 
 /// Sends a buffer to a connected socket's peer.

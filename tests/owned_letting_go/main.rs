@@ -12,9 +12,11 @@ mod world;
 /// Each operation of the layer, by its name, with one that is likely to be in flight.
 mod cases {
     pub(crate) mod file;
+    pub(crate) mod message;
     pub(crate) mod other;
     pub(crate) mod registered;
     pub(crate) mod socket;
+    pub(crate) mod socket_state;
     pub(crate) mod stream;
 }
 
@@ -207,9 +209,11 @@ type Case = fn(&World, Way);
 fn cases() -> impl Iterator<Item = (&'static str, Case)> {
     let families = [
         cases::file::CASES,
+        cases::message::CASES,
         cases::socket::CASES,
         cases::stream::CASES,
         cases::registered::CASES,
+        cases::socket_state::CASES,
         cases::other::CASES,
     ];
     families.into_iter().flatten().copied()

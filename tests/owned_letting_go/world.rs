@@ -10,6 +10,8 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread;
 
+use lio_uring::owned::{Ring, SendHeader, SendMsg};
+
 /// The size of buffers: large enough to be kept.
 pub(crate) const BYTES: usize = 256 << 10;
 
@@ -57,6 +59,21 @@ impl World {
             file: Arc::new(file),
             folder,
         }
+    }
+
+    /// Sends two descriptors, and a byte, to the Unix stream.
+    pub(crate) fn pass_descriptors(&self) {
+        let descriptor = || self.file.try_clone().expect("another").into();
+        let send = SendMsg {
+            socket: self.peer.try_clone().expect("another"),
+            buffers: ["x"],
+            header: SendHeader::new().descriptors([descriptor(), descriptor()]),
+            flags: 0,
+        };
+        let ring = Ring::new(1).expect("a ring");
+        let ticket = ring.push(send).expect("room");
+        let (count, ..) = ticket.wait().expect("a submission");
+        assert_eq!(count.expect("a message"), 1);
     }
 
     /// Has everything arrive that an operation could still wait for.

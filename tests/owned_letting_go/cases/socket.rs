@@ -1,9 +1,10 @@
 //! Sockets.
 
+use std::net::TcpStream;
 use std::sync::Arc;
 
 use lio_uring::owned::{
-    Accept, Address, Bind, Connect, Listen, Recv, Send, SendZc, Shutdown, Socket,
+    Accept, AcceptFrom, Address, Bind, Connect, Listen, Recv, Send, SendZc, Shutdown, Socket,
 };
 
 use crate::world::{BYTES, fresh_socket};
@@ -57,6 +58,14 @@ pub(crate) const CASES: &[(&str, Case)] = &[
     ("Accept", |world, way| {
         let listener = Arc::clone(&world.listener);
         let_go(way, Accept { listener });
+    }),
+    ("AcceptFrom", |world, way| {
+        let_go(way, AcceptFrom::new(Arc::clone(&world.listener)));
+    }),
+    ("AcceptFrom", |world, way| {
+        let address = world.listener.local_addr().expect("one");
+        let _client = TcpStream::connect(address).expect("somebody listens");
+        let_go(way, AcceptFrom::new(Arc::clone(&world.listener)));
     }),
     ("Connect", |world, way| {
         let address: Address = world.listener.local_addr().expect("one").into();
