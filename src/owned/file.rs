@@ -15,6 +15,17 @@ pub(super) fn count(done: Completion) -> io::Result<usize> {
         .map(|count| usize::try_from(count).unwrap_or_default())
 }
 
+/// How something ended that can wait on a kernel worker. Stopped there, it ends on some kernels with
+/// an error that is for the kernel's own use, where others say `EINTR`.
+pub(super) fn stoppable(done: Completion) -> Completion {
+    const ERESTARTSYS: i32 = 512;
+    let res = match done.res.wrapping_neg() {
+        ERESTARTSYS => -libc::EINTR,
+        _ => done.res,
+    };
+    Completion { res, ..done }
+}
+
 /// Reads from a file at an offset, into as much room as the buffer has.
 ///
 /// # Output

@@ -13,6 +13,7 @@ mod world;
 mod cases {
     pub(crate) mod file;
     pub(crate) mod other;
+    pub(crate) mod path;
     pub(crate) mod socket;
 }
 
@@ -148,6 +149,7 @@ type Case = fn(&World, Way);
 fn cases() -> impl Iterator<Item = (&'static str, Case)> {
     let families = [
         cases::file::CASES,
+        cases::path::CASES,
         cases::socket::CASES,
         cases::other::CASES,
     ];
