@@ -68,14 +68,17 @@ mod nop;
 mod open;
 mod operation;
 mod path;
+mod range;
 mod ring;
 mod slot;
 mod socket;
+mod space;
 mod ticket;
 mod time;
 #[cfg(feature = "tokio")]
 mod tokio;
 mod transfer;
+mod xattr;
 
 pub use self::access::{RingRef, WaitableRef};
 pub use self::address::Address;
@@ -90,10 +93,13 @@ pub use self::nop::Nop;
 pub use self::open::{Close, Open, OpenAt, OpenAt2, ResolveFlags};
 pub use self::operation::Operation;
 pub use self::path::{Link, MakeDirectory, Remove, Rename, Symlink};
+pub use self::range::{Advise, SyncRange};
 pub use self::ring::{Full, Ring};
 pub use self::socket::{Accept, Bind, Connect, Listen, Shutdown, Socket};
+pub use self::space::{Allocate, Truncate};
 pub use self::ticket::{Ticket, WaitError};
 pub use self::time::{Poll, Sleep};
 #[cfg(feature = "tokio")]
 pub use self::tokio::{TokioRef, TokioRing};
 pub use self::transfer::{Recv, Send, SendZc};
+pub use self::xattr::{FGetXattr, FSetXattr, GetXattr, SetXattr};

@@ -15,6 +15,7 @@ mod cases {
     pub(crate) mod other;
     pub(crate) mod path;
     pub(crate) mod socket;
+    pub(crate) mod space;
 }
 
 use std::cell::RefCell;
@@ -150,6 +151,7 @@ fn cases() -> impl Iterator<Item = (&'static str, Case)> {
     let families = [
         cases::file::CASES,
         cases::path::CASES,
+        cases::space::CASES,
         cases::socket::CASES,
         cases::other::CASES,
     ];

@@ -4,10 +4,11 @@ use std::fs::{self, File};
 use std::sync::Arc;
 
 use lio_uring::owned::{
-    Cwd, Link, MakeDirectory, OpenAt, OpenAt2, Remove, Rename, ResolveFlags, Statx, Symlink,
+    Cwd, FGetXattr, FSetXattr, GetXattr, Link, MakeDirectory, OpenAt, OpenAt2, Remove, Rename,
+    ResolveFlags, SetXattr, Statx, Symlink,
 };
 
-use crate::world::World;
+use crate::world::{BYTES, World};
 use crate::{Case, let_go};
 
 fn directory(world: &World) -> Arc<File> {
@@ -84,5 +85,39 @@ pub(crate) const CASES: &[(&str, Case)] = &[
     ("Statx", |world, way| {
         let_go(way, Statx::new(directory(world), c"data"));
         let_go(way, Statx::of(Arc::clone(&world.file)));
+    }),
+    ("GetXattr", |world, way| {
+        let get = GetXattr {
+            path: world.path("data"),
+            name: c"user.name".into(),
+            buffer: vec![1; BYTES],
+        };
+        let_go(way, get);
+    }),
+    ("SetXattr", |world, way| {
+        let set = SetXattr {
+            path: world.path("data"),
+            name: c"user.name".into(),
+            buffer: vec![1; 1000],
+            flags: 0,
+        };
+        let_go(way, set);
+    }),
+    ("FGetXattr", |world, way| {
+        let get = FGetXattr {
+            file: Arc::clone(&world.file),
+            name: c"user.name".into(),
+            buffer: vec![1; BYTES],
+        };
+        let_go(way, get);
+    }),
+    ("FSetXattr", |world, way| {
+        let set = FSetXattr {
+            file: Arc::clone(&world.file),
+            name: c"user.name".into(),
+            buffer: vec![1; 1000],
+            flags: 0,
+        };
+        let_go(way, set);
     }),
 ];
