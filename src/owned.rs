@@ -78,6 +78,7 @@ mod time;
 #[cfg(feature = "tokio")]
 mod tokio;
 mod transfer;
+mod vectored;
 mod xattr;
 
 pub use self::access::{RingRef, WaitableRef};
@@ -102,4 +103,5 @@ pub use self::time::{Poll, Sleep};
 #[cfg(feature = "tokio")]
 pub use self::tokio::{TokioRef, TokioRing};
 pub use self::transfer::{Recv, Send, SendZc};
+pub use self::vectored::{Buffers, Readv, Writev};
 pub use self::xattr::{FGetXattr, FSetXattr, GetXattr, SetXattr};

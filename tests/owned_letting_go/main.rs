@@ -16,6 +16,7 @@ mod cases {
     pub(crate) mod path;
     pub(crate) mod socket;
     pub(crate) mod space;
+    pub(crate) mod vectored;
 }
 
 use std::cell::RefCell;
@@ -152,6 +153,7 @@ fn cases() -> impl Iterator<Item = (&'static str, Case)> {
         cases::file::CASES,
         cases::path::CASES,
         cases::space::CASES,
+        cases::vectored::CASES,
         cases::socket::CASES,
         cases::other::CASES,
     ];
