@@ -68,11 +68,13 @@ mod nop;
 mod open;
 mod operation;
 mod path;
+mod pipe;
 mod range;
 mod ring;
 mod slot;
 mod socket;
 mod space;
+mod splice;
 mod ticket;
 mod time;
 #[cfg(feature = "tokio")]
@@ -94,10 +96,12 @@ pub use self::nop::Nop;
 pub use self::open::{Close, Open, OpenAt, OpenAt2, ResolveFlags};
 pub use self::operation::Operation;
 pub use self::path::{Link, MakeDirectory, Remove, Rename, Symlink};
+pub use self::pipe::Pipe;
 pub use self::range::{Advise, SyncRange};
 pub use self::ring::{Full, Ring};
 pub use self::socket::{Accept, Bind, Connect, Listen, Shutdown, Socket};
 pub use self::space::{Allocate, Truncate};
+pub use self::splice::{Splice, Tee};
 pub use self::ticket::{Ticket, WaitError};
 pub use self::time::{Poll, Sleep};
 #[cfg(feature = "tokio")]

@@ -14,6 +14,7 @@ mod cases {
     pub(crate) mod file;
     pub(crate) mod other;
     pub(crate) mod path;
+    pub(crate) mod pipe;
     pub(crate) mod socket;
     pub(crate) mod space;
     pub(crate) mod vectored;
@@ -153,6 +154,7 @@ fn cases() -> impl Iterator<Item = (&'static str, Case)> {
         cases::file::CASES,
         cases::path::CASES,
         cases::space::CASES,
+        cases::pipe::CASES,
         cases::vectored::CASES,
         cases::socket::CASES,
         cases::other::CASES,
