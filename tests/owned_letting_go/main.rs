@@ -18,6 +18,7 @@ mod cases {
     pub(crate) mod socket;
     pub(crate) mod space;
     pub(crate) mod vectored;
+    pub(crate) mod wait;
 }
 
 use std::cell::RefCell;
@@ -157,6 +158,7 @@ fn cases() -> impl Iterator<Item = (&'static str, Case)> {
         cases::pipe::CASES,
         cases::vectored::CASES,
         cases::socket::CASES,
+        cases::wait::CASES,
         cases::other::CASES,
     ];
     families.into_iter().flatten().copied()
