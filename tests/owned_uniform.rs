@@ -52,11 +52,14 @@ unsafe impl Operation for Work {
         }
     }
 
-    fn complete(self, done: Completion) -> Done {
+    unsafe fn complete(self, done: Completion) -> Done {
         match self {
-            Self::Recv(recv) => Done::Received(recv.complete(done)),
-            Self::Send(send) => Done::Sent(send.complete(done)),
-            Self::SendZc(send) => Done::Sent(send.complete(done)),
+            // SAFETY: the caller's promise.
+            Self::Recv(recv) => Done::Received(unsafe { recv.complete(done) }),
+            // SAFETY: the caller's promise.
+            Self::Send(send) => Done::Sent(unsafe { send.complete(done) }),
+            // SAFETY: the caller's promise.
+            Self::SendZc(send) => Done::Sent(unsafe { send.complete(done) }),
             Self::Nop => Done::Nothing,
         }
     }
@@ -252,7 +255,7 @@ fn panics_of_outputs_lose_nothing_else() {
         fn entry(&mut self) -> Sqe {
             Nop.entry()
         }
-        fn complete(self, _: Completion) -> u32 {
+        unsafe fn complete(self, _: Completion) -> u32 {
             if self.0.is_multiple_of(3) {
                 resume_unwind(Box::new(self.0));
             }

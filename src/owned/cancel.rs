@@ -49,7 +49,7 @@ unsafe impl Operation for CancelRequest {
         })
     }
 
-    fn complete(self, done: Completion) -> Self::Output {
+    unsafe fn complete(self, done: Completion) -> Self::Output {
         match done.raw_result().wrapping_neg() {
             libc::ENOENT => Ok(Cancelled::NotFound),
             libc::EALREADY => Ok(Cancelled::Running),

@@ -19,7 +19,7 @@ mod sealed {
 use sealed::{IsChain, IsLink};
 
 /// A link of a chain: an operation, or one that is wrapped in [`Hard`] or [`Within`].
-pub trait Link: IsLink + Sized {
+pub trait ChainLink: IsLink + Sized {
     /// The operation.
     type Operation: Operation;
 
@@ -43,13 +43,13 @@ pub trait Link: IsLink + Sized {
 }
 
 /// A link without a limit in time: an operation, or one that is wrapped in [`Hard`].
-pub trait Unlimited: Link {}
+pub trait Unlimited: ChainLink {}
 
 impl<O: Operation> Unlimited for O {}
 impl<O: Operation> Unlimited for Hard<O> {}
 
 impl<O: Operation> IsLink for O {}
-impl<O: Operation> Link for O {
+impl<O: Operation> ChainLink for O {
     type Operation = O;
     const TIE: SqeFlags = SqeFlags::IO_LINK;
 
@@ -67,7 +67,7 @@ impl<O: Operation> Link for O {
 pub struct Hard<O>(pub O);
 
 impl<O: Operation> IsLink for Hard<O> {}
-impl<O: Operation> Link for Hard<O> {
+impl<O: Operation> ChainLink for Hard<O> {
     type Operation = O;
     const TIE: SqeFlags = SqeFlags::IO_HARDLINK;
 
@@ -93,7 +93,7 @@ pub struct Within<L> {
 }
 
 impl<L: Unlimited> IsLink for Within<L> {}
-impl<L: Unlimited> Link for Within<L> {
+impl<L: Unlimited> ChainLink for Within<L> {
     type Operation = L::Operation;
     const TIE: SqeFlags = L::TIE;
 
@@ -113,7 +113,7 @@ impl<L: Unlimited> Link for Within<L> {
     }
 }
 
-/// Operations that run one after the other: a tuple of up to eight [links](Link), or a vector of
+/// Operations that run one after the other: a tuple of up to eight [links](ChainLink), or a vector of
 /// them.
 ///
 /// A link that fails ends the chain: those behind it do not run, and end with `ECANCELED`. A read or
@@ -135,7 +135,7 @@ pub trait Chain<R: RingRef>: IsChain + Sized {
 }
 
 /// A link in its slot, or still out of it for want of one.
-enum Placed<'a, R: RingRef, L: Link> {
+enum Placed<'a, R: RingRef, L: ChainLink> {
     In {
         operation: (Unpushed<'a, R, L::Operation>, Sqe),
         limit: Option<(Unpushed<'a, R, Limit>, Sqe, Duration)>,
@@ -143,7 +143,7 @@ enum Placed<'a, R: RingRef, L: Link> {
     Out(L),
 }
 
-impl<'a, R: RingRef, L: Link> Placed<'a, R, L> {
+impl<'a, R: RingRef, L: ChainLink> Placed<'a, R, L> {
     fn new(ring: &'a R, link: L) -> Self {
         let (operation, limit) = link.into_parts();
         let placed = match Unpushed::place(ring, operation, L::Operation::entry) {
@@ -242,10 +242,10 @@ const MOST: usize = 16;
 macro_rules! tuples {
     ($(($last:ident $($link:ident)*))+) => {
         $(
-            impl<$($link: Link,)* $last: Link> IsChain for ($($link,)* $last,) {}
+            impl<$($link: ChainLink,)* $last: ChainLink> IsChain for ($($link,)* $last,) {}
 
             #[expect(non_snake_case, reason = "links are named as their types")]
-            impl<R: RingRef, $($link: Link,)* $last: Link> Chain<R> for ($($link,)* $last,) {
+            impl<R: RingRef, $($link: ChainLink,)* $last: ChainLink> Chain<R> for ($($link,)* $last,) {
                 type Tickets = (
                     $(Ticket<R, $link::Operation>,)*
                     Ticket<R, $last::Operation>,
@@ -294,9 +294,9 @@ tuples! {
     (H A B C D E F G)
 }
 
-impl<L: Link> IsChain for Vec<L> {}
+impl<L: ChainLink> IsChain for Vec<L> {}
 
-impl<R: RingRef, L: Link> Chain<R> for Vec<L> {
+impl<R: RingRef, L: ChainLink> Chain<R> for Vec<L> {
     type Tickets = Vec<Ticket<R, L::Operation>>;
 
     fn push(self, ring: &R) -> Result<Self::Tickets, Full<Self>>
@@ -320,6 +320,6 @@ impl<R: RingRef, L: Link> Chain<R> for Vec<L> {
     }
 
     fn places(&self) -> u32 {
-        self.iter().map(Link::places).sum()
+        self.iter().map(ChainLink::places).sum()
     }
 }

@@ -35,11 +35,19 @@ impl Target {
     #[inline]
     pub(super) fn entry<O: Operation>(self, operation: &O) -> Sqe {
         let mut sqe = Sqe::of(operation);
-        if let Self::Slot { ring, .. } = self {
+        if let Self::Slot { .. } = self {
             sqe.insert_flags(SqeFlags::FIXED_FILE);
-            ring.require(&mut sqe);
         }
+        self.require(&mut sqe);
         sqe
+    }
+
+    /// Notes in an entry which ring it is for, if the target is registered with one.
+    #[inline]
+    pub(super) fn require(self, sqe: &mut Sqe) {
+        if let Self::Slot { ring, .. } = self {
+            ring.require(sqe);
+        }
     }
 }
 

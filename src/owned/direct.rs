@@ -52,7 +52,7 @@ unsafe impl<T: Threads> Operation for OpenDirect<T> {
         sqe
     }
 
-    fn complete(self, done: Completion) -> Self::Output {
+    unsafe fn complete(self, done: Completion) -> Self::Output {
         done.result().map(|_| self.slot)
     }
 }
@@ -93,7 +93,7 @@ unsafe impl<T: Threads> Operation for SocketDirect<T> {
         sqe
     }
 
-    fn complete(self, done: Completion) -> Self::Output {
+    unsafe fn complete(self, done: Completion) -> Self::Output {
         done.result().map(|_| self.slot)
     }
 }
@@ -131,7 +131,7 @@ unsafe impl<S: Descriptor, T: Threads> Operation for AcceptDirect<S, T> {
         sqe
     }
 
-    fn complete(self, done: Completion) -> Self::Output {
+    unsafe fn complete(self, done: Completion) -> Self::Output {
         done.result().map(|_| self.slot)
     }
 }
@@ -171,7 +171,7 @@ unsafe impl<S: Descriptor, T: Threads> Multishot for AcceptMultiDirect<S, T> {
         sqe
     }
 
-    fn item(&self, done: Completion) -> io::Result<Option<Slot<T>>> {
+    unsafe fn item(&self, done: Completion) -> io::Result<Option<Slot<T>>> {
         let index = done.result()?.cast_unsigned();
         self.slots.picked(index).map(Some)
     }
@@ -206,7 +206,7 @@ unsafe impl<T: Threads> Operation for CloseDirect<T> {
         sqe
     }
 
-    fn complete(self, done: Completion) -> Self::Output {
+    unsafe fn complete(self, done: Completion) -> Self::Output {
         (done.result().map(drop), self.slot)
     }
 }
@@ -237,7 +237,7 @@ unsafe impl<T: Threads> Operation for Install<T> {
         })
     }
 
-    fn complete(self, done: Completion) -> Self::Output {
+    unsafe fn complete(self, done: Completion) -> Self::Output {
         descriptor(done)
     }
 }

@@ -15,6 +15,17 @@ pub(super) fn count(done: Completion) -> io::Result<usize> {
         .map(|count| usize::try_from(count).unwrap_or_default())
 }
 
+/// How something ended that can wait on a kernel worker. Stopped there, it ends on some kernels with
+/// an error that is for the kernel's own use, where others say `EINTR`.
+pub(super) fn stoppable(done: Completion) -> Completion {
+    const ERESTARTSYS: i32 = 512;
+    let res = match done.res.wrapping_neg() {
+        ERESTARTSYS => -libc::EINTR,
+        _ => done.res,
+    };
+    Completion { res, ..done }
+}
+
 /// Reads from a file at an offset, into as much room as the buffer has.
 ///
 /// # Output
@@ -51,7 +62,7 @@ unsafe impl<F: Descriptor, B: BufferMut> Operation for Read<F, B> {
     }
 
     #[inline]
-    fn complete(mut self, done: Completion) -> Self::Output {
+    unsafe fn complete(mut self, done: Completion) -> Self::Output {
         (fill(&mut self.buffer, done), self.buffer)
     }
 }
@@ -100,7 +111,7 @@ unsafe impl<F: Descriptor, B: Buffer> Operation for Write<F, B> {
     }
 
     #[inline]
-    fn complete(self, done: Completion) -> Self::Output {
+    unsafe fn complete(self, done: Completion) -> Self::Output {
         (count(done), self.buffer)
     }
 }
@@ -131,7 +142,7 @@ unsafe impl<F: Descriptor> Operation for Fsync<F> {
         })
     }
 
-    fn complete(self, done: Completion) -> Self::Output {
+    unsafe fn complete(self, done: Completion) -> Self::Output {
         done.result().map(drop)
     }
 }

@@ -50,7 +50,7 @@ unsafe impl<F: Descriptor, B: BufferMut + Registered> Operation for ReadFixed<F,
     }
 
     #[inline]
-    fn complete(mut self, done: Completion) -> Self::Output {
+    unsafe fn complete(mut self, done: Completion) -> Self::Output {
         (fill(&mut self.buffer, done), self.buffer)
     }
 }
@@ -93,7 +93,7 @@ unsafe impl<F: Descriptor, B: Buffer + Registered> Operation for WriteFixed<F, B
     }
 
     #[inline]
-    fn complete(self, done: Completion) -> Self::Output {
+    unsafe fn complete(self, done: Completion) -> Self::Output {
         (count(done), self.buffer)
     }
 }
@@ -134,7 +134,7 @@ unsafe impl<S: Descriptor, B: Buffer + Registered> Operation for SendZcFixed<S, 
         sqe
     }
 
-    fn complete(self, done: Completion) -> Self::Output {
+    unsafe fn complete(self, done: Completion) -> Self::Output {
         (count(done), self.buffer)
     }
 }

@@ -40,7 +40,7 @@ unsafe impl<S: Descriptor> Multishot for AcceptMulti<S> {
         })
     }
 
-    fn item(&self, done: Completion) -> io::Result<Option<OwnedFd>> {
+    unsafe fn item(&self, done: Completion) -> io::Result<Option<OwnedFd>> {
         descriptor(done).map(Some)
     }
 }
@@ -73,7 +73,7 @@ unsafe impl<F: Descriptor> Multishot for PollMulti<F> {
         })
     }
 
-    fn item(&self, done: Completion) -> io::Result<Option<u32>> {
+    unsafe fn item(&self, done: Completion) -> io::Result<Option<u32>> {
         done.result().map(|events| Some(events.cast_unsigned()))
     }
 }
@@ -113,7 +113,7 @@ unsafe impl Multishot for Ticks {
         })
     }
 
-    fn item(&self, done: Completion) -> io::Result<Option<()>> {
+    unsafe fn item(&self, done: Completion) -> io::Result<Option<()>> {
         match done.result() {
             Err(error) if error.raw_os_error() != Some(libc::ETIME) => Err(error),
             _ => Ok(Some(())),

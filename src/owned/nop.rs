@@ -23,7 +23,7 @@ unsafe impl Operation for Nop {
     }
 
     #[inline]
-    fn complete(self, done: Completion) -> Self::Output {
+    unsafe fn complete(self, done: Completion) -> Self::Output {
         done.result().map(drop)
     }
 }

@@ -33,12 +33,23 @@ pub unsafe trait Operation: Sized {
     fn entry(&mut self) -> Sqe;
 
     /// Makes the output of the operation and of how it ended.
-    fn complete(self, done: Completion) -> Self::Output;
+    ///
+    /// # Safety
+    ///
+    /// The completion is the operation's own, as the ring passes it on: the last for the entry that
+    /// [`entry`](Self::entry) made of this value. What it says of buffers and descriptors is taken for
+    /// true.
+    unsafe fn complete(self, done: Completion) -> Self::Output;
 
     /// Disposes of the operation and of what came of it, when nobody wants it any longer.
     ///
     /// Dropping the output is enough if all that it holds is owned: descriptors close themselves.
-    fn abandon(self, done: Completion) {
-        drop(self.complete(done));
+    ///
+    /// # Safety
+    ///
+    /// As for [`complete`](Self::complete).
+    unsafe fn abandon(self, done: Completion) {
+        // SAFETY: the caller's promise.
+        drop(unsafe { self.complete(done) });
     }
 }

@@ -102,7 +102,7 @@ unsafe impl<S: Descriptor, T: Threads> Operation for RecvPicked<S, T> {
         receive(&self.socket, &self.buffers, self.flags, false, false)
     }
 
-    fn complete(self, done: Completion) -> Self::Output {
+    unsafe fn complete(self, done: Completion) -> Self::Output {
         filled(done, self.buffers.lend(&done))
     }
 }
@@ -140,7 +140,7 @@ unsafe impl<S: Descriptor, T: Threads> Multishot for RecvMulti<S, T> {
         receive(&self.socket, &self.buffers, self.flags, true, false)
     }
 
-    fn item(&self, done: Completion) -> io::Result<Option<Lent<T>>> {
+    unsafe fn item(&self, done: Completion) -> io::Result<Option<Lent<T>>> {
         filled(done, self.buffers.lend(&done))
     }
 }
@@ -171,7 +171,7 @@ unsafe impl<S: Descriptor, T: Threads> Operation for RecvBundle<S, T> {
         receive(&self.socket, &self.buffers, self.flags, false, true)
     }
 
-    fn complete(self, done: Completion) -> Self::Output {
+    unsafe fn complete(self, done: Completion) -> Self::Output {
         filled(done, self.buffers.lend_bundle(&done))
     }
 }
@@ -203,7 +203,7 @@ unsafe impl<S: Descriptor, T: Threads> Multishot for RecvMultiBundle<S, T> {
         receive(&self.socket, &self.buffers, self.flags, true, true)
     }
 
-    fn item(&self, done: Completion) -> io::Result<Option<Bundle<T>>> {
+    unsafe fn item(&self, done: Completion) -> io::Result<Option<Bundle<T>>> {
         filled(done, self.buffers.lend_bundle(&done))
     }
 }
@@ -242,7 +242,7 @@ unsafe impl<F: Descriptor, T: Threads> Operation for ReadPicked<F, T> {
         })
     }
 
-    fn complete(self, done: Completion) -> Self::Output {
+    unsafe fn complete(self, done: Completion) -> Self::Output {
         filled(done, self.buffers.lend(&done))
     }
 }
@@ -281,7 +281,7 @@ unsafe impl<F: Descriptor, T: Threads> Multishot for ReadMulti<F, T> {
         })
     }
 
-    fn item(&self, done: Completion) -> io::Result<Option<Lent<T>>> {
+    unsafe fn item(&self, done: Completion) -> io::Result<Option<Lent<T>>> {
         filled(done, self.buffers.lend(&done))
     }
 }

@@ -7,7 +7,7 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use super::address::{Address, AddressRoom};
 use super::buffer::BufferMut;
-use super::buffers::BuffersMut;
+use super::buffers::{Buffers, Place};
 use super::descriptor::Descriptor;
 use super::file::count;
 use super::message::{Control, RawMessage, control_room};
@@ -121,16 +121,19 @@ impl RecvHeader {
         // Whatever is found there later, the kernel has written.
         received.control.erase();
         let (address, address_len) = received.address.room();
-        let parts = buffers.iter_mut().map(|buffer| libc::iovec {
-            iov_len: buffer.capacity(),
-            iov_base: buffer.room().cast(),
-        });
+        let parts = buffers
+            .iter_mut()
+            .map(|buffer| Place::of_room(buffer).raw());
         let name = (address.cast(), address_len);
         received.raw.compose(parts, name, &mut received.control)
     }
 
     /// Takes note of what has come, in the header and in the buffers.
-    fn note(&mut self, buffers: &mut [impl BufferMut], done: Completion) -> io::Result<usize> {
+    fn note(
+        &mut self,
+        buffers: &mut impl Buffers<Buffer: BufferMut>,
+        done: Completion,
+    ) -> io::Result<usize> {
         // A kernel that continues a receive for `MSG_WAITALL` counts the control data of its last part
         // only. So all of the room is looked at.
         self.own_descriptors();
@@ -138,14 +141,8 @@ impl RecvHeader {
         let received = &mut *self.0;
         received.address_len = received.raw.header.msg_namelen;
         received.flags = received.raw.header.msg_flags & !libc::MSG_CMSG_CLOEXEC;
-        let mut rest = bytes;
-        for (buffer, part) in buffers.iter_mut().zip(&received.raw.parts) {
-            let filled = rest.min(part.iov_len);
-            rest -= filled;
-            // SAFETY: the kernel fills the parts one after the other, this one up to here.
-            unsafe { buffer.filled(filled) };
-        }
-        Ok(bytes - rest)
+        // SAFETY: the kernel has filled the rooms one after the other, up to here.
+        Ok(unsafe { buffers.fill(bytes) })
     }
 
     /// Owns the descriptors that the control data has brought.
@@ -247,20 +244,20 @@ pub struct RecvMsg<S, V> {
 
 // SAFETY: the entry names the header, which names the room of the buffers, and the socket. All are
 // owned, at addresses that do not change, and not used until it has ended.
-unsafe impl<S: Descriptor, V: BuffersMut> Operation for RecvMsg<S, V> {
+unsafe impl<S: Descriptor, V: Buffers<Buffer: BufferMut>> Operation for RecvMsg<S, V> {
     type Output = (io::Result<usize>, V, RecvHeader);
 
     fn entry(&mut self) -> Sqe {
         let target = self.socket.target();
         target.entry(&operation::Recvmsg {
             fd: target.number(),
-            msg: self.header.compose(self.buffers.buffers_mut()),
+            msg: self.header.compose(self.buffers.each()),
             flags: recv_flags(self.flags) | libc::MSG_CMSG_CLOEXEC,
         })
     }
 
-    fn complete(mut self, done: Completion) -> Self::Output {
-        let count = self.header.note(self.buffers.buffers_mut(), done);
+    unsafe fn complete(mut self, done: Completion) -> Self::Output {
+        let count = self.header.note(&mut self.buffers, done);
         (count, self.buffers, self.header)
     }
 }

@@ -117,22 +117,24 @@ unsafe impl<O: Operation> Operation for Scoped<'_, O> {
     }
 
     #[inline]
-    fn complete(self, done: Completion) -> O::Output {
+    unsafe fn complete(self, done: Completion) -> O::Output {
         let Self {
             operation,
             membership,
         } = self;
-        let output = operation.complete(done);
+        // SAFETY: the caller's promise.
+        let output = unsafe { operation.complete(done) };
         drop(membership);
         output
     }
 
-    fn abandon(self, done: Completion) {
+    unsafe fn abandon(self, done: Completion) {
         let Self {
             operation,
             membership,
         } = self;
-        operation.abandon(done);
+        // SAFETY: the caller's promise.
+        unsafe { operation.abandon(done) };
         drop(membership);
     }
 }

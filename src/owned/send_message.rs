@@ -8,7 +8,7 @@ use std::ptr;
 
 use super::address::Address;
 use super::buffer::Buffer;
-use super::buffers::Buffers;
+use super::buffers::{Buffers, Place};
 use super::descriptor::Descriptor;
 use super::file::count;
 use super::message::{Control, RawMessage};
@@ -111,10 +111,7 @@ impl SendHeader {
             Some(address) => address.as_raw(),
             None => (ptr::null(), 0),
         };
-        let parts = buffers.iter().map(|buffer| libc::iovec {
-            iov_len: buffer.bytes(),
-            iov_base: buffer.address().cast_mut().cast(),
-        });
+        let parts = buffers.iter().map(|buffer| Place::of_bytes(buffer).raw());
         let name = (address.cast_mut().cast(), address_len);
         sent.raw.compose(parts, name, &mut sent.control)
     }
@@ -193,19 +190,19 @@ pub struct SendMsg<S, V> {
 // SAFETY: the entry names the header, which names an address, control data and the bytes of the
 // buffers, and the socket. All are owned, at addresses that do not change, and not written to until
 // it has ended; so are the descriptors in the control data.
-unsafe impl<S: Descriptor, V: Buffers> Operation for SendMsg<S, V> {
+unsafe impl<S: Descriptor, V: Buffers<Buffer: Buffer>> Operation for SendMsg<S, V> {
     type Output = (io::Result<usize>, V, SendHeader);
 
     fn entry(&mut self) -> Sqe {
         let target = self.socket.target();
         target.entry(&operation::Sendmsg {
             fd: target.number(),
-            msg: self.header.compose(self.buffers.buffers()),
+            msg: self.header.compose(self.buffers.each()),
             flags: send_flags(self.flags),
         })
     }
 
-    fn complete(self, done: Completion) -> Self::Output {
+    unsafe fn complete(self, done: Completion) -> Self::Output {
         (count(done), self.buffers, self.header)
     }
 }
@@ -232,19 +229,19 @@ pub struct SendMsgZc<S, V> {
 }
 
 // SAFETY: as for `SendMsg`. The notification is waited for.
-unsafe impl<S: Descriptor, V: Buffers> Operation for SendMsgZc<S, V> {
+unsafe impl<S: Descriptor, V: Buffers<Buffer: Buffer>> Operation for SendMsgZc<S, V> {
     type Output = (io::Result<usize>, V, SendHeader);
 
     fn entry(&mut self) -> Sqe {
         let target = self.socket.target();
         target.entry(&operation::SendmsgZc {
             fd: target.number(),
-            msg: self.header.compose(self.buffers.buffers()),
+            msg: self.header.compose(self.buffers.each()),
             flags: send_flags(self.flags),
         })
     }
 
-    fn complete(self, done: Completion) -> Self::Output {
+    unsafe fn complete(self, done: Completion) -> Self::Output {
         (count(done), self.buffers, self.header)
     }
 }

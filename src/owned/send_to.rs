@@ -59,7 +59,7 @@ unsafe impl<S: Descriptor, B: Buffer> Operation for SendTo<S, B> {
         })
     }
 
-    fn complete(self, done: Completion) -> Self::Output {
+    unsafe fn complete(self, done: Completion) -> Self::Output {
         (count(done), self.buffer)
     }
 }
@@ -102,7 +102,7 @@ unsafe impl<S: Descriptor, B: Buffer> Operation for SendToZc<S, B> {
         sqe
     }
 
-    fn complete(self, done: Completion) -> Self::Output {
+    unsafe fn complete(self, done: Completion) -> Self::Output {
         (count(done), self.buffer)
     }
 }

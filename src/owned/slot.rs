@@ -238,29 +238,33 @@ impl Kept {
 ///
 /// # Safety
 ///
-/// As for [`Kept::take`].
+/// As for [`Kept::take`]; the completion is the operation's last.
 pub(super) unsafe fn dispose<O: Operation>(kept: Kept, done: Completion) {
     // SAFETY: the caller's promise.
     let operation: O = unsafe { kept.take() };
-    operation.abandon(done);
+    // SAFETY: as above.
+    unsafe { operation.abandon(done) };
 }
 
 /// Disposes of an item of such an operation, or of the operation with the last one; see [`Dispose`].
 ///
 /// # Safety
 ///
-/// The slot holds an operation of this type, which nobody else uses. After the last completion it is
-/// not taken out again.
+/// The slot holds an operation of this type, which nobody else uses, and whose completion this is.
+/// After the last one it is not taken out again.
 pub(super) unsafe fn dispose_item<O: Multishot>(kept: Kept, done: Completion) {
     if done.more() {
         // SAFETY: the slot holds it.
         let operation = unsafe { kept.operation::<O>() };
         // SAFETY: nobody else uses it but the kernel, which at most reads it.
-        drop(unsafe { operation.as_ref() }.item(done));
+        let operation = unsafe { operation.as_ref() };
+        // SAFETY: the completion is the operation's.
+        drop(unsafe { operation.item(done) });
     } else {
         // SAFETY: the caller's promise.
         let operation: O = unsafe { kept.take() };
-        drop(operation.item(done));
+        // SAFETY: as above.
+        drop(unsafe { operation.item(done) });
     }
 }
 

@@ -49,7 +49,7 @@ unsafe impl Operation for Socket {
         })
     }
 
-    fn complete(self, done: Completion) -> Self::Output {
+    unsafe fn complete(self, done: Completion) -> Self::Output {
         descriptor(done)
     }
 }
@@ -82,7 +82,7 @@ unsafe impl<S: Descriptor> Operation for Accept<S> {
         })
     }
 
-    fn complete(self, done: Completion) -> Self::Output {
+    unsafe fn complete(self, done: Completion) -> Self::Output {
         descriptor(done)
     }
 }
@@ -127,7 +127,7 @@ unsafe impl<S: Descriptor> Operation for AcceptFrom<S> {
         })
     }
 
-    fn complete(self, done: Completion) -> Self::Output {
+    unsafe fn complete(self, done: Completion) -> Self::Output {
         descriptor(done).map(|connection| (connection, self.peer.address()))
     }
 }
@@ -163,7 +163,7 @@ unsafe impl<S: Descriptor> Operation for Connect<S> {
         })
     }
 
-    fn complete(self, done: Completion) -> Self::Output {
+    unsafe fn complete(self, done: Completion) -> Self::Output {
         done.result().map(drop)
     }
 }
@@ -194,7 +194,7 @@ unsafe impl<S: Descriptor> Operation for Bind<S> {
         })
     }
 
-    fn complete(self, done: Completion) -> Self::Output {
+    unsafe fn complete(self, done: Completion) -> Self::Output {
         done.result().map(drop)
     }
 }
@@ -223,7 +223,7 @@ unsafe impl<S: Descriptor> Operation for Listen<S> {
         })
     }
 
-    fn complete(self, done: Completion) -> Self::Output {
+    unsafe fn complete(self, done: Completion) -> Self::Output {
         done.result().map(drop)
     }
 }
@@ -258,7 +258,7 @@ unsafe impl<S: Descriptor> Operation for Shutdown<S> {
         })
     }
 
-    fn complete(self, done: Completion) -> Self::Output {
+    unsafe fn complete(self, done: Completion) -> Self::Output {
         done.result().map(drop)
     }
 }

@@ -345,7 +345,7 @@ unsafe impl<S: Descriptor, T: OptionValue> Operation for GetSocketOption<S, T> {
         })
     }
 
-    fn complete(self, done: Completion) -> Self::Output {
+    unsafe fn complete(self, done: Completion) -> Self::Output {
         if count(done)? < self.value.as_ref().len() {
             return Err(io::ErrorKind::InvalidData.into());
         }
@@ -396,7 +396,7 @@ unsafe impl<S: Descriptor, T: OptionValue> Operation for SetSocketOption<S, T> {
         })
     }
 
-    fn complete(self, done: Completion) -> Self::Output {
+    unsafe fn complete(self, done: Completion) -> Self::Output {
         done.result().map(drop)
     }
 }

@@ -43,7 +43,7 @@ unsafe impl<S: Descriptor> Operation for BytesReadable<S> {
         amount(self.socket.target(), SocketOp::SIOCINQ)
     }
 
-    fn complete(self, done: Completion) -> Self::Output {
+    unsafe fn complete(self, done: Completion) -> Self::Output {
         count(done)
     }
 }
@@ -68,7 +68,7 @@ unsafe impl<S: Descriptor> Operation for BytesUnsent<S> {
         amount(self.socket.target(), SocketOp::SIOCOUTQ)
     }
 
-    fn complete(self, done: Completion) -> Self::Output {
+    unsafe fn complete(self, done: Completion) -> Self::Output {
         count(done)
     }
 }
@@ -116,7 +116,7 @@ unsafe impl<S: Descriptor> Operation for AddressOf<S> {
         })
     }
 
-    fn complete(self, done: Completion) -> Self::Output {
+    unsafe fn complete(self, done: Completion) -> Self::Output {
         done.result().map(|_| self.room.address())
     }
 }

@@ -37,7 +37,12 @@ pub unsafe trait Multishot: Sized {
     ///
     /// What the completion says, which is the last then. `ENOBUFS` and `ECANCELED` become
     /// [`End::Exhausted`] and [`End::Cancelled`].
-    fn item(&self, done: Completion) -> io::Result<Option<Self::Item>>;
+    ///
+    /// # Safety
+    ///
+    /// The completion is one of the operation's own, as the ring passes it on, and this is called once
+    /// for it.
+    unsafe fn item(&self, done: Completion) -> io::Result<Option<Self::Item>>;
 }
 
 /// Why a stream has ended.
@@ -129,12 +134,15 @@ impl<R: RingRef, O: Multishot> Stream<R, O> {
         item
     }
 
+    /// What a completion that was taken from the slot's items brings.
     fn operation_item(&self, done: Completion) -> io::Result<Option<O::Item>> {
         let kept = self.ring.with(KEY, |core| core.kept(self.index));
         // SAFETY: the stream has the slot, which holds such an operation.
         let operation = unsafe { kept.operation::<O>() };
         // SAFETY: nobody else uses it but the kernel, which at most reads it.
-        unsafe { operation.as_ref() }.item(done)
+        let operation = unsafe { operation.as_ref() };
+        // SAFETY: it was just taken from the slot's items.
+        unsafe { operation.item(done) }
     }
 
     /// Takes the next item, or says that it waits for one. `None` when the stream has ended.

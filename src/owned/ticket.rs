@@ -201,7 +201,8 @@ impl<R: RingRef, O: Operation> Ticket<R, O> {
     #[inline]
     fn take_done(&mut self) -> Option<O::Output> {
         let (operation, done) = self.take_operation()?;
-        Some(operation.complete(done))
+        // SAFETY: it was taken with its own completion.
+        Some(unsafe { operation.complete(done) })
     }
 
     /// The operation, if it has ended, with how it did.
@@ -280,7 +281,8 @@ impl<R: RingRef, O: Operation> Drop for Ticket<R, O> {
         }
         loop {
             if let Some((operation, done)) = self.take_operation() {
-                operation.abandon(done);
+                // SAFETY: it was taken with its own completion.
+                unsafe { operation.abandon(done) };
                 return;
             }
             let (index, cancelled) = (self.index, O::CANCELLED_WHEN_ABANDONED);

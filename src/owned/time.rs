@@ -43,7 +43,7 @@ unsafe impl Operation for Sleep {
         })
     }
 
-    fn complete(self, done: Completion) -> Self::Output {
+    unsafe fn complete(self, done: Completion) -> Self::Output {
         match done.result() {
             Err(error) if error.raw_os_error() == Some(libc::ETIME) => Ok(()),
             other => other.map(drop),
@@ -80,7 +80,7 @@ unsafe impl<F: Descriptor> Operation for Poll<F> {
         })
     }
 
-    fn complete(self, done: Completion) -> Self::Output {
+    unsafe fn complete(self, done: Completion) -> Self::Output {
         done.result().map(i32::cast_unsigned)
     }
 }
@@ -110,5 +110,5 @@ unsafe impl Operation for Limit {
         })
     }
 
-    fn complete(self, _: Completion) {}
+    unsafe fn complete(self, _: Completion) {}
 }

@@ -62,7 +62,7 @@ unsafe impl<S: Descriptor, B: BufferMut> Operation for Recv<S, B> {
     }
 
     #[inline]
-    fn complete(mut self, done: Completion) -> Self::Output {
+    unsafe fn complete(mut self, done: Completion) -> Self::Output {
         (fill(&mut self.buffer, done), self.buffer)
     }
 }
@@ -108,7 +108,7 @@ unsafe impl<S: Descriptor, B: Buffer> Operation for Send<S, B> {
     }
 
     #[inline]
-    fn complete(self, done: Completion) -> Self::Output {
+    unsafe fn complete(self, done: Completion) -> Self::Output {
         (count(done), self.buffer)
     }
 }
@@ -147,7 +147,7 @@ unsafe impl<S: Descriptor, B: Buffer> Operation for SendZc<S, B> {
         })
     }
 
-    fn complete(self, done: Completion) -> Self::Output {
+    unsafe fn complete(self, done: Completion) -> Self::Output {
         (count(done), self.buffer)
     }
 }

@@ -295,7 +295,8 @@ impl<O: Operation, T: Threads> UniformRing<O, T> {
         let Self { cq, slots, .. } = self;
         cq.completions().filter_map(|done| {
             let (token, operation, done) = slots.settle(done)?;
-            Some((token, operation.complete(done)))
+            // SAFETY: it was taken with its own completion.
+            Some((token, unsafe { operation.complete(done) }))
         })
     }
 
@@ -402,12 +403,14 @@ impl<O: Operation, T: Threads> Draining for UniformRing<O, T> {
     fn dispose_of_withdrawn(&mut self, index: u32) {
         // SAFETY: the operation was pushed, and the kernel has never had it.
         let (_, operation) = unsafe { self.slots.take(index) };
-        operation.abandon(Completion {
+        let cancelled = Completion {
             user_data: NOBODY,
             res: -libc::ECANCELED,
             flags: 0,
             extra: (),
-        });
+        };
+        // SAFETY: it stands for that which will never come.
+        unsafe { operation.abandon(cancelled) };
     }
 
     fn reap_all(&mut self) {
@@ -422,7 +425,8 @@ impl<O: Operation, T: Threads> Draining for UniformRing<O, T> {
             let ControlFlow::Break((_, operation, done)) = ended else {
                 return;
             };
-            operation.abandon(done);
+            // SAFETY: it was taken with its own completion.
+            unsafe { operation.abandon(done) };
         }
     }
 }

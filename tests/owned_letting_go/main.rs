@@ -14,10 +14,15 @@ mod cases {
     pub(crate) mod file;
     pub(crate) mod message;
     pub(crate) mod other;
+    pub(crate) mod path;
+    pub(crate) mod pipe;
     pub(crate) mod registered;
     pub(crate) mod socket;
     pub(crate) mod socket_state;
+    pub(crate) mod space;
     pub(crate) mod stream;
+    pub(crate) mod vectored;
+    pub(crate) mod wait;
 }
 
 use std::cell::RefCell;
@@ -214,6 +219,11 @@ fn cases() -> impl Iterator<Item = (&'static str, Case)> {
         cases::stream::CASES,
         cases::registered::CASES,
         cases::socket_state::CASES,
+        cases::path::CASES,
+        cases::space::CASES,
+        cases::pipe::CASES,
+        cases::vectored::CASES,
+        cases::wait::CASES,
         cases::other::CASES,
     ];
     families.into_iter().flatten().copied()

@@ -1,0 +1,236 @@
+//! The owned layer: the space of files, ranges of them, extended attributes.
+#![cfg(target_os = "linux")]
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::sync::Arc;
+
+use lio_uring::operation::OpCode;
+use lio_uring::owned::{
+    Advise, Allocate, FGetXattr, FSetXattr, GetXattr, Operation, Ring, SetXattr, SyncRange,
+    Truncate,
+};
+
+#[path = "support/files.rs"]
+mod files;
+#[path = "support/folder.rs"]
+mod folder;
+#[path = "support/kernel.rs"]
+mod kernel;
+#[path = "support/needs.rs"]
+mod needs;
+
+use files::{contents, file};
+use folder::Folder;
+
+/// Carries an operation out, and returns what comes of it.
+#[track_caller]
+fn run<O: Operation + 'static>(operation: O) -> O::Output {
+    let ring = Ring::new(8).expect("a ring");
+    let output = ring.push(operation).expect("room").wait();
+    assert_eq!(ring.operations(), 0);
+    output.expect("an end")
+}
+
+/// The errno of a failed operation.
+#[track_caller]
+fn errno<T>(result: io::Result<T>) -> Option<i32> {
+    result.err().expect("an error").raw_os_error()
+}
+
+fn read_only() -> File {
+    File::open("/proc/self/comm").expect("every process has one")
+}
+
+#[test]
+fn allocate_allocates_grows_and_punches() -> io::Result<()> {
+    let file = Arc::new(file(&vec![7; 64 << 10]));
+    let allocate = |mode, offset, len| {
+        run(Allocate {
+            file: Arc::clone(&file),
+            mode,
+            offset,
+            len,
+        })
+    };
+    allocate(0, 0, 1 << 20)?;
+    let grown = file.metadata()?;
+    assert_eq!(grown.len(), 1 << 20);
+    assert!(grown.blocks() >= (1 << 20) / 512);
+    let punch = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+    allocate(punch, 8 << 10, 32 << 10)?;
+    let bytes = contents(&file);
+    assert!(bytes[..8 << 10].iter().all(|byte| *byte == 7));
+    assert!(bytes[8 << 10..40 << 10].iter().all(|byte| *byte == 0));
+    assert!(bytes[40 << 10..64 << 10].iter().all(|byte| *byte == 7));
+
+    assert_eq!(errno(allocate(0, 0, 0)), Some(libc::EINVAL));
+    assert_eq!(errno(allocate(0, 0, u64::MAX)), Some(libc::EINVAL));
+    let refused = run(Allocate {
+        file: read_only(),
+        mode: 0,
+        offset: 0,
+        len: 1,
+    });
+    assert_eq!(errno(refused), Some(libc::EBADF));
+    Ok(())
+}
+
+#[test]
+fn truncate_sets_the_length() -> io::Result<()> {
+    if !needs::operations(&[OpCode::FTRUNCATE]) {
+        return Ok(());
+    }
+    let file = Arc::new(file(b"some text"));
+    let truncate = |len| {
+        run(Truncate {
+            file: Arc::clone(&file),
+            len,
+        })
+    };
+    truncate(4)?;
+    assert_eq!(contents(&file), b"some");
+    truncate(6)?;
+    assert_eq!(contents(&file), b"some\0\0");
+    assert_eq!(errno(truncate(u64::MAX)), Some(libc::EINVAL));
+    let file = read_only();
+    assert_eq!(errno(run(Truncate { file, len: 0 })), Some(libc::EINVAL));
+    Ok(())
+}
+
+#[test]
+fn range_is_synchronized() -> io::Result<()> {
+    let file = Arc::new(file(&vec![7; 64 << 10]));
+    let sync = |flags| {
+        run(SyncRange {
+            file: Arc::clone(&file),
+            offset: 4096,
+            len: 4096,
+            flags,
+        })
+    };
+    sync(libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER)?;
+    assert_eq!(errno(sync(1 << 20)), Some(libc::EINVAL));
+    let (reader, _writer) = io::pipe()?;
+    let refused = run(SyncRange {
+        file: reader,
+        offset: 0,
+        len: 0,
+        flags: 0,
+    });
+    assert_eq!(errno(refused), Some(libc::ESPIPE));
+    Ok(())
+}
+
+#[test]
+fn advice_is_taken() -> io::Result<()> {
+    let file = Arc::new(file(b"some text"));
+    let advise = |len, advice| {
+        run(Advise {
+            file: Arc::clone(&file),
+            offset: 0,
+            len,
+            advice,
+        })
+    };
+    advise(0, libc::POSIX_FADV_SEQUENTIAL)?;
+    advise(4096, libc::POSIX_FADV_WILLNEED)?;
+    assert_eq!(errno(advise(0, 77)), Some(libc::EINVAL));
+    assert_eq!(contents(&file), b"some text");
+
+    let long = advise(1 << 40, libc::POSIX_FADV_WILLNEED);
+    if long.is_err() && kernel::older_than(6, 11) {
+        assert_eq!(errno(long), Some(libc::EINVAL));
+    } else {
+        long?;
+    }
+    let (reader, _writer) = io::pipe()?;
+    let refused = run(Advise {
+        file: reader,
+        offset: 0,
+        len: 0,
+        advice: libc::POSIX_FADV_NORMAL,
+    });
+    assert_eq!(errno(refused), Some(libc::ESPIPE));
+    Ok(())
+}
+
+#[test]
+fn xattr_that_is_set_by_path_is_read_by_path() -> io::Result<()> {
+    if !needs::operations(&[OpCode::SETXATTR, OpCode::GETXATTR]) {
+        return Ok(());
+    }
+    let folder = Folder::new();
+    let set = |flags| SetXattr {
+        path: folder.c_path("one"),
+        name: c"user.mime_type".into(),
+        buffer: "text/plain",
+        flags,
+    };
+    let (done, value) = run(set(libc::XATTR_CREATE));
+    done?;
+    assert_eq!(value, "text/plain");
+    let (again, value) = run(set(libc::XATTR_CREATE));
+    assert_eq!((errno(again), value), (Some(libc::EEXIST), "text/plain"));
+
+    let get = |name: &std::ffi::CStr, buffer| {
+        run(GetXattr {
+            path: folder.c_path("one"),
+            name: name.into(),
+            buffer,
+        })
+    };
+    let (size, value) = get(c"user.mime_type", Vec::with_capacity(100));
+    assert_eq!((size?, &value[..]), (10, &b"text/plain"[..]));
+    // How much room it needs, too little, and another name.
+    let (size, value) = get(c"user.mime_type", Vec::new());
+    assert_eq!((size?, value.len()), (10, 0));
+    let (size, value) = get(c"user.mime_type", vec![1; 3]);
+    assert_eq!((errno(size), value), (Some(libc::ERANGE), vec![1; 3]));
+    let (size, value) = get(c"user.other", vec![1; 100]);
+    assert_eq!((errno(size), value), (Some(libc::ENODATA), vec![1; 100]));
+    Ok(())
+}
+
+#[test]
+fn xattr_that_is_set_of_an_open_file_is_read_of_it() -> io::Result<()> {
+    if !needs::operations(&[OpCode::FSETXATTR, OpCode::FGETXATTR]) {
+        return Ok(());
+    }
+    let folder = Folder::new();
+    let path = folder.path.path().join("two");
+    let file = Arc::new(File::options().write(true).open(path)?);
+    let set = |buffer, flags| {
+        run(FSetXattr {
+            file: Arc::clone(&file),
+            name: c"user.binary".into(),
+            buffer,
+            flags,
+        })
+    };
+    let bytes = || files::bytes(300);
+    let (replaced, value) = set(bytes(), libc::XATTR_REPLACE);
+    assert_eq!((errno(replaced), value), (Some(libc::ENODATA), bytes()));
+    let (done, value) = set(bytes(), 0);
+    done?;
+    assert_eq!(value, bytes());
+    let (long, _) = set(vec![0; 65537], 0);
+    assert_eq!(errno(long), Some(libc::E2BIG));
+
+    let (size, value) = run(FGetXattr {
+        file: Arc::clone(&file),
+        name: c"user.binary".into(),
+        buffer: [0; 400],
+    });
+    assert_eq!(size?, 300);
+    assert_eq!(value[..300], bytes());
+    assert!(value[300..].iter().all(|byte| *byte == 0));
+    let (size, value) = run(FGetXattr {
+        file,
+        name: c"user.other".into(),
+        buffer: [9; 4],
+    });
+    assert_eq!((errno(size), value), (Some(libc::ENODATA), [9; 4]));
+    Ok(())
+}
