@@ -26,6 +26,9 @@ const CLIENTS: usize = 2;
 /// Longer than a connection waits to be accepted.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// Tells the clients that it is enough.
+static STOP: AtomicBool = AtomicBool::new(false);
+
 type Accepting<'r> = Ticket<&'r Ring, Accept<Rc<TcpListener>>>;
 
 /// How accepts have ended.
@@ -66,9 +69,9 @@ fn reset_when_closed(stream: &TcpStream) {
 }
 
 /// Connects again and again until told to stop, and listens to what becomes of each connection.
-fn connect(address: SocketAddr, stop: &AtomicBool) -> Heard {
+fn connect(address: SocketAddr) -> Heard {
     let mut heard = Heard::default();
-    while !stop.load(Ordering::Relaxed) {
+    while !STOP.load(Ordering::Relaxed) {
         let mut client = TcpStream::connect(address).expect("a connection");
         reset_when_closed(&client);
         client.set_read_timeout(Some(LIMIT)).expect("a limit");
@@ -208,9 +211,8 @@ fn accepts_that_race_with_their_end_leak_no_connection() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a listener");
         let address = listener.local_addr().expect("an address");
         let listener = Rc::new(listener);
-        let stop: &'static AtomicBool = Box::leak(Box::new(AtomicBool::new(false)));
         let clients = (0..CLIENTS)
-            .map(|_| thread::spawn(move || connect(address, stop)))
+            .map(|_| thread::spawn(move || connect(address)))
             .collect();
         let mut ends = Ends::default();
         for seed in 0..ROUNDS {
@@ -219,7 +221,7 @@ fn accepts_that_race_with_their_end_leak_no_connection() {
             race(&mut fastrand::Rng::with_seed(seed), &listener, &mut ends);
             assert_eq!(Rc::strong_count(&listener), 1, "an accept was kept");
         }
-        stop.store(true, Ordering::Relaxed);
+        STOP.store(true, Ordering::Relaxed);
         let heard = end(clients, &listener, &mut ends);
         println!("{ends:?}, {heard:?}");
         assert_eq!(heard.byte, ends.served, "who was served has heard of it");
