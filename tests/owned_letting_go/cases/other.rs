@@ -30,6 +30,26 @@ pub(crate) const CASES: &[(&str, Case)] = &[
         drop((request, sleep));
         settle(&ring);
     }),
+    ("Scoped", |world, way| {
+        let ring = Ring::new(8).expect("a ring");
+        let mut buffer = vec![1; BYTES];
+        ring.scope(|scope| {
+            let recv = Recv {
+                socket: &world.stream,
+                buffer: &mut buffer[..],
+                flags: 0,
+            };
+            let ticket = scope.push(recv).expect("room");
+            if way != Way::DropTicketUnsubmitted {
+                ring.submit().expect("a submission");
+            }
+            #[expect(clippy::mem_forget, reason = "that is what is tested")]
+            match way {
+                Way::ForgetTicketAndDropRing => std::mem::forget(ticket),
+                _ => drop(ticket),
+            }
+        });
+    }),
     ("Limit", |world, way| {
         let ring = Ring::new(8).expect("a ring");
         let (socket, buffer) = (Arc::clone(&world.stream), vec![1; BYTES]);
