@@ -20,7 +20,8 @@ use crate::register::{BufferRing, BufferRingParams};
 use crate::submission::SubmissionQueue;
 
 /// How often the kernel is asked to stop an operation. It does not find one that is just about to try
-/// again, since something has woken it, and that may then go on waiting.
+/// again, since something has woken it, and that may then go on waiting; nor does it always stop one
+/// that a worker is just taking up.
 const TRIES: u8 = 4;
 
 /// The lowest number of groups of buffers. Older kernels remember those below.

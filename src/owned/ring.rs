@@ -386,6 +386,9 @@ impl Ring {
 
     /// Ends all operations, as dropping the ring does, within this time.
     ///
+    /// Closing the descriptor of a ring with [`sqpoll`](IoUringParams::sqpoll) waits for the kernel's
+    /// thread, longer if need be.
+    ///
     /// # Errors
     ///
     /// [`StillInFlight`] if some did not end: what they own is leaked.

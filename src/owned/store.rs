@@ -122,7 +122,8 @@ impl Store {
             self.table.state(index),
             State::Abandoned { tries: 1.., .. } | State::Deserted { tries: 1.., .. }
         );
-        let again = goes_on && done.res == -libc::ENOENT;
+        // A worker that is just taking the operation up can miss that it was told to stop.
+        let again = goes_on && [-libc::ENOENT, -libc::EALREADY].contains(&done.res);
         if again {
             due.cancel_again(index);
         }
