@@ -47,19 +47,21 @@ pub unsafe trait Access {
     /// Takes completions until there are no more, and wakes whoever waits for them.
     #[doc(hidden)]
     fn reap(&self) {
-        let mut pass = Pass {
-            ring: self,
-            due: Due::new(),
-        };
+        let mut due = Due::new();
         loop {
             let more = self.with(KEY, |core| {
-                core.reap(&mut pass.due);
+                core.reap(&mut due);
                 core.has_overflowed()
             });
-            if pass.due.is_empty() && !more {
+            if !due.is_empty() {
+                let mut pass = Pass {
+                    ring: self,
+                    due: &mut due,
+                };
+                pass.finish();
+            } else if !more {
                 return;
             }
-            pass.finish();
         }
     }
 
@@ -82,7 +84,7 @@ pub unsafe trait Access {
 /// What a pass over the completions has left to do, which is done even if a part of it panics.
 struct Pass<'a, A: Access + ?Sized> {
     ring: &'a A,
-    due: Due,
+    due: &'a mut Due,
 }
 
 impl<A: Access + ?Sized> Pass<'_, A> {

@@ -87,6 +87,8 @@ pub(super) struct Due {
     orphan: Option<Orphan>,
     /// A slot whose operation the kernel is to be asked once more to stop.
     again: Option<u32>,
+    /// Whether there is anything.
+    any: bool,
 }
 
 impl Due {
@@ -98,6 +100,7 @@ impl Due {
             end: 0,
             orphan: None,
             again: None,
+            any: false,
         }
     }
 
@@ -106,6 +109,7 @@ impl Due {
     pub(super) fn wake(&mut self, waker: Waiting) -> bool {
         self.wakers[self.end] = MaybeUninit::new(waker);
         self.end += 1;
+        self.any = true;
         self.end < WAKERS
     }
 
@@ -113,18 +117,20 @@ impl Due {
     pub(super) fn dispose(&mut self, orphan: Orphan) {
         debug_assert!(self.orphan.is_none(), "a second orphan");
         self.orphan = Some(orphan);
+        self.any = true;
     }
 
     /// Adds a slot whose operation is to be cancelled once more. There is room for one.
     pub(super) fn cancel_again(&mut self, index: u32) {
         debug_assert!(self.again.is_none(), "a second one");
         self.again = Some(index);
+        self.any = true;
     }
 
     /// Whether nothing is left to do.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.first == self.end && self.orphan.is_none() && self.again.is_none()
+        !self.any
     }
 
     /// Takes the next waker that is to be called.
@@ -150,6 +156,7 @@ impl Due {
         while let Some(waker) = self.take_waker() {
             waker.wake();
         }
+        self.any = false;
         if let Some(orphan) = self.orphan.take() {
             orphan.dispose(slots);
         }

@@ -94,7 +94,7 @@ impl Store {
         let State::InFlight { waker, .. } = self.table.state(index) else {
             return self.settle_rarely(done, index, due);
         };
-        let waker = waker.take();
+        let waker = *waker;
         *self.table.state(index) = State::Ended {
             result: done.res,
             flags: done.flags,

@@ -213,9 +213,15 @@ impl<R: RingRef, O: Operation> Ticket<R, O> {
         let taken = self
             .ring
             .with(KEY, |core| unsafe { core.take(self.index) })?;
+        self.emptied();
+        Some(taken)
+    }
+
+    /// Notes that the operation has left its slot.
+    #[inline]
+    fn emptied(&mut self) {
         self.index = NONE;
         self.ring.freed();
-        Some(taken)
     }
 }
 
@@ -251,12 +257,22 @@ impl<R: RingRef, O: Operation> Future for Ticket<R, O> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<O::Output> {
+        assert!(self.index != NONE, "the output was taken before");
         loop {
-            if let Some(output) = self.take_done() {
-                return Poll::Ready(output);
-            }
             let (index, waker) = (self.index, context.waker());
-            if self.ring.with(KEY, |core| core.has_waker(index, waker)) {
+            let look = |core: &mut Core<_>| {
+                // SAFETY: the ticket has the slot, and no longer if this gives the operation.
+                let taken = unsafe { core.take(index) };
+                let waits = taken.is_none() && core.has_waker(index, waker);
+                (taken, waits)
+            };
+            let (taken, waits) = self.ring.with(KEY, look);
+            if let Some((operation, done)) = taken {
+                self.emptied();
+                // SAFETY: it was taken with its own completion.
+                return Poll::Ready(unsafe { O::complete(operation, done) });
+            }
+            if waits {
                 return Poll::Pending;
             }
             let waker = waker.clone();
