@@ -21,6 +21,19 @@
 //! # }
 //! ```
 //!
+//! | what there is | |
+//! | --- | --- |
+//! | one result | [`Ring::push`] and a [`Ticket`]: waited for, asked, or awaited |
+//! | one result after the other | [`Ring::push_stream`] and a [`Stream`]: connections, readiness, data, ticks |
+//! | one after the other, whole or not at all | [`Ring::push_chain`] with tuples or vectors, [`Hard`] and [`Within`] |
+//! | memory that is borrowed | [`Ring::scope`] |
+//! | buffers that the kernel picks | [`Ring::register_group`]: [`RecvMulti`], [`RecvBundle`] and others, whose [`Lent`] pieces give them back |
+//! | buffers that the kernel has looked up before | [`Ring::register_pool`]: [`ReadFixed`], [`WriteFixed`], [`SendZcFixed`] |
+//! | files without descriptors | [`Ring::register_slots`]: [`OpenDirect`], [`AcceptDirect`], [`SocketDirect`], and every operation on a [`Slot`] |
+//! | stopping | [`Ticket::cancel`], [`Stream::cancel`], [`Ring::push_within`]; dropping does it, too |
+//! | an event loop of one's own | [`UniformRing`], the cheapest |
+//! | a tokio program | `TokioRing`, with the feature `tokio` |
+//!
 //! # Why this is sound
 //!
 //! The kernel reads and writes an operation's memory until its last completion, whatever has become
@@ -39,6 +52,12 @@
 //! 5. Or *abandoned*: the ticket was dropped first. When the last completion is taken, what came of
 //!    the operation is disposed of, and the slot is free.
 //!
+//! An operation that completes again and again lives the same life, with a [`Stream`] in place of the
+//! ticket. Each completion before the last becomes an item in a list of the slot's, in the order of
+//! the ring; the last one, an item too, is its end. After that the stream still has the slot, to give
+//! the operation back or to arm it again. Abandoned, the slot keeps its items until the last has come,
+//! and disposes of them then.
+//!
 //! | what is done to it | what becomes of the operation |
 //! | --- | --- |
 //! | its output is taken | buffer and descriptor come back, with an error too |
@@ -49,6 +68,21 @@
 //! | the ring is dropped before it was submitted | it never runs, and is disposed of |
 //! | the ring is dropped while it is in flight | everything is cancelled, and waited for. What has not ended after ten seconds is leaked with the table, never freed |
 //! | the process forks | the child leaks its copy; the parent's ring goes on |
+//! | a stream is dropped | as a ticket; descriptors that nobody has taken are closed, buffers go back to their group |
+//! | a ticket is dropped, forgotten or kept beyond its [scope](Ring::scope) | the scope lets go of the operation, and does not end before it has ended |
+//!
+//! What is registered with a ring outlives what uses it, in the same way:
+//!
+//! - A [`Slot`] keeps its place, an operation keeps the slot, and the place is emptied with the last of
+//!   them. The table is unregistered when nobody has a place.
+//! - A [`Lease`] keeps its pool registered, an operation keeps the lease.
+//! - A group's buffer is the kernel's, or lent. A piece of it is lent once, to whom the completion says;
+//!   in an incremental group the store finds out where it lies when the completion is taken, since
+//!   streams may look at their items in another order. The buffer is added again when all that the
+//!   kernel has put into it was lent and given back.
+//! - Such things have numbers that mean something else to another ring. So each entry that names one
+//!   says whose it is, and a ring carries out nothing that is meant for another: that ends with
+//!   `EBADF`.
 //!
 //! Wakers, destructors and the code of operations may use the ring: none of them is called while it
 //! is borrowed.

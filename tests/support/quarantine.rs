@@ -17,6 +17,7 @@ pub(crate) struct Quarantine;
 static FREED: [AtomicPtr<u8>; MOST] = [const { AtomicPtr::new(ptr::null_mut()) }; MOST];
 static SIZES: [AtomicUsize; MOST] = [const { AtomicUsize::new(0) }; MOST];
 static COUNT: AtomicUsize = AtomicUsize::new(0);
+static BYTES: AtomicUsize = AtomicUsize::new(0);
 
 fn kept(layout: Layout) -> Option<Layout> {
     (layout.size() >= LARGE).then(|| layout.align_to(PAGE).expect("pages"))
@@ -40,7 +41,28 @@ unsafe impl GlobalAlloc for Quarantine {
         let place = COUNT.fetch_add(1, Ordering::Relaxed);
         assert!(place < MOST, "too many large blocks were freed");
         SIZES[place].store(layout.size(), Ordering::Relaxed);
+        BYTES.fetch_add(layout.size(), Ordering::Relaxed);
         FREED[place].store(block, Ordering::Release);
+    }
+}
+
+/// How many bytes of freed blocks are kept in memory.
+pub(crate) fn bytes() -> usize {
+    BYTES.load(Ordering::Relaxed)
+}
+
+/// Gives the memory of the blocks that were freed back to the system, which are not looked at any
+/// longer. Their addresses are not used again.
+pub(crate) fn retire() {
+    for place in 0..freed() {
+        let block = FREED[place].swap(ptr::null_mut(), Ordering::AcqRel);
+        let bytes = SIZES[place].load(Ordering::Relaxed) / PAGE * PAGE;
+        if block.is_null() || bytes == 0 {
+            continue;
+        }
+        BYTES.fetch_sub(SIZES[place].load(Ordering::Relaxed), Ordering::Relaxed);
+        // SAFETY: whole pages of a block that was freed and is nobody's.
+        unsafe { libc::madvise(block.cast(), bytes, libc::MADV_DONTNEED) };
     }
 }
 
