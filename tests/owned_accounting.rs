@@ -4,6 +4,9 @@
 #[path = "support/descriptors.rs"]
 #[allow(dead_code, reason = "not all of it is needed here")]
 mod descriptors;
+#[path = "support/kernel.rs"]
+#[allow(dead_code, reason = "not all of it is needed here")]
+mod kernel;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -16,9 +19,10 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
+use lio_uring::BufferPool;
 use lio_uring::owned::{
-    Accept, BufferMut, Nop, Read, Recv, RecvHeader, RecvMsg, Ring, Send, SendHeader, SendMsg,
-    Sleep, Ticket,
+    Accept, BufferGroupParams, BufferMut, Nop, Read, ReadFixed, Recv, RecvHeader, RecvMsg,
+    RecvMulti, Ring, Send, SendHeader, SendMsg, Sleep, Slot, Ticket,
 };
 
 /// Counts what this thread allocates.
@@ -310,4 +314,56 @@ fn operations_allocate_nothing_once_warm() {
     let before = ALLOCATIONS.get();
     work(20);
     assert_eq!(ALLOCATIONS.get(), before, "allocations");
+}
+
+#[test]
+fn streams_chains_and_what_is_registered_allocate_nothing_once_warm() {
+    if kernel::lacks(6, 0, "receives that go on") {
+        return;
+    }
+    let _alone = ALONE.lock();
+    let ring = Ring::new(16).expect("a ring");
+    let buffers = ring
+        .register_group(BufferGroupParams::new(8, 64))
+        .expect("a group");
+    let pool = BufferPool::new(2, 64).expect("memory");
+    let pool = ring.register_pool(pool).expect("a registration");
+    let slots = ring.register_slots(2, 0).expect("places");
+    let (socket, mut peer) = UnixStream::pair().expect("a pair");
+    let zeros = slots
+        .insert(File::open("/dev/zero").expect("a file"))
+        .expect("a place");
+    let mut pieces = ring
+        .push_stream(RecvMulti {
+            socket,
+            buffers,
+            flags: 0,
+        })
+        .expect("room");
+    let mut warm = None;
+    for round in 0..2000u32 {
+        if round == 100 {
+            warm = Some(ALLOCATIONS.get());
+        }
+        for _ in 0..3 {
+            peer.write_all(&round.to_ne_bytes()).expect("room");
+            ring.submit_and_wait(1).expect("a submission");
+        }
+        let mut bytes = 0;
+        while bytes < 12 {
+            let piece = pieces.wait_next().expect("a submission");
+            bytes += piece.expect("it goes on").expect("no error").len();
+        }
+        let read = |file: &Slot| ReadFixed {
+            file: file.clone(),
+            buffer: pool.take().expect("a buffer"),
+            offset: 0,
+        };
+        let (first, second) = ring.push_chain((read(&zeros), read(&zeros))).expect("room");
+        for ticket in [first, second] {
+            let (count, buffer) = ticket.wait().expect("a submission");
+            assert_eq!((count.expect("no error"), buffer[0]), (64, 0));
+        }
+    }
+    assert_eq!(Some(ALLOCATIONS.get()), warm, "allocations");
 }
