@@ -67,7 +67,7 @@
 //! | a panic unwinds past its ticket | as if dropped |
 //! | the ring is dropped before it was submitted | it never runs, and is disposed of |
 //! | the ring is dropped while it is in flight | everything is cancelled, and waited for. What has not ended after ten seconds is leaked with the table, never freed |
-//! | the process forks | the child leaks its copy; the parent's ring goes on |
+//! | the process forks | the child leaks its copy; the parent's ring goes on. The child must not use it, and cannot register anything: it has none of the queues |
 //! | a stream is dropped | as a ticket; descriptors that nobody has taken are closed, buffers go back to their group |
 //! | a ticket is dropped, forgotten or kept beyond its [scope](Ring::scope) | the scope lets go of the operation, and does not end before it has ended |
 //!
@@ -171,7 +171,7 @@ pub use self::recv_message::{RecvHeader, RecvMsg};
 pub use self::registered_pool::{Lease, Registered, RegisteredPool};
 pub use self::ring::{Full, Ring};
 pub use self::ring_id::RingId;
-pub use self::scope::{Scope, Scoped, ScopedTicket};
+pub use self::scope::{Scope, ScopedTicket};
 pub use self::send_message::{SendHeader, SendMsg, SendMsgZc};
 pub use self::send_to::{SendTo, SendToZc};
 pub use self::slots::{Slot, Slots};

@@ -3,14 +3,16 @@
 //! In a binary of its own, since a child of many threads may hold what they had locked.
 #![cfg(target_os = "linux")]
 
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 
-use lio_uring::operation::{Cancel, CancelFlags, Read};
-use lio_uring::owned::{Recv, Ring};
-use lio_uring::{BufferPool, sys, with_capacity};
+use lio_uring::kind::AnyThread;
+use lio_uring::operation::{self, Cancel, CancelFlags};
+use lio_uring::owned::{Read, Recv, Ring, UniformRing};
+use lio_uring::{BufferPool, IoUringParams, sys, with_capacity};
 
 #[path = "support/liburing_ring.rs"]
 mod liburing_ring;
@@ -103,7 +105,7 @@ fn ring_of_the_parent_goes_on_whatever_its_children_do() {
     let (reader, mut writer) = io::pipe().unwrap();
     let mut bytes = [0_u8; 2];
     for (i, byte) in bytes.iter_mut().enumerate() {
-        let read = Read {
+        let read = operation::Read {
             fd: reader.as_raw_fd(),
             ptr: (&raw mut *byte).cast(),
             len: 1,
@@ -173,4 +175,33 @@ fn owned_operations_are_left_to_the_parent_by_a_child() {
     peer.write_all(b"to the parent").unwrap();
     let (count, bytes) = ticket.take().unwrap().wait().unwrap();
     assert_eq!((count.unwrap(), &bytes[..]), (13, &b"to the parent"[..]));
+}
+
+#[test]
+fn registered_places_are_the_parents() {
+    let params = IoUringParams::<AnyThread>::default().entries(8);
+    let mut ring = UniformRing::with_params(params).unwrap();
+    let slots = ring.register_slots(2).unwrap();
+    let zeros = slots.insert(File::open("/dev/zero").unwrap()).unwrap();
+    let other = File::open("/proc/self/exe").unwrap();
+    let child = in_fork(|| {
+        let inserted = slots
+            .insert(&other)
+            .is_err_and(|error| error.raw_os_error() == Some(libc::EPERM));
+        let registered = ring.register_slots(2).is_err();
+        // Neither empties the parent's place.
+        drop(zeros.clone());
+        inserted && registered
+    });
+    child.succeeds();
+    let (file, buffer) = (zeros, vec![1; 4]);
+    ring.push(Read {
+        file,
+        buffer,
+        offset: 0,
+    })
+    .unwrap();
+    ring.submit_and_wait(1).unwrap();
+    let (_, (count, bytes)) = ring.outputs().next().unwrap();
+    assert_eq!((count.unwrap(), &bytes[..]), (4, &[0; 4][..]));
 }

@@ -328,7 +328,7 @@ fn streams_chains_and_what_is_registered_allocate_nothing_once_warm() {
         .expect("a group");
     let pool = BufferPool::new(2, 64).expect("memory");
     let pool = ring.register_pool(pool).expect("a registration");
-    let slots = ring.register_slots(2, 0).expect("places");
+    let slots = ring.register_slots(2).expect("places");
     let (socket, mut peer) = UnixStream::pair().expect("a pair");
     let zeros = slots
         .insert(File::open("/dev/zero").expect("a file"))

@@ -236,7 +236,7 @@ fn file_is_opened_read_and_closed_in_one_chain() {
         return;
     }
     let ring = ring();
-    let slots = ring.register_slots(1, 0).expect("places");
+    let slots = ring.register_slots(1).expect("places");
     for (path, start) in [(c"/proc/self/exe", *b"\x7fELF"), (c"/dev/zero", [0; 4])] {
         let slot = slots.take().expect("a place");
         let open = OpenDirect {

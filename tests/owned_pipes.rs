@@ -210,7 +210,7 @@ fn transfer_that_waits_is_stopped() -> io::Result<()> {
 #[test]
 fn registered_files_are_told_from_descriptors_at_both_ends() {
     let ring = Ring::new(8).expect("a ring");
-    let slots = ring.register_slots(2, 0).expect("places");
+    let slots = ring.register_slots(2).expect("places");
     let slot = slots.insert(file(b"registered")).expect("a place");
     let (reader, writer) = io::pipe().expect("a pipe");
     let moved = ring.push(splice(slot.clone(), Some(0), writer, None));

@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
@@ -11,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use lio_uring::owned::{
-    Buffer, BufferMut, Nop, Read, Recv, Ring, ScopedTicket, Send, Sleep, Write,
+    Buffer, BufferMut, Nop, Poll, Read, Recv, Ring, ScopedTicket, Send, Sleep, Write,
 };
 
 fn ring() -> Ring {
@@ -290,4 +291,104 @@ fn scopes_nest_and_leave_the_operations_of_others_alone() {
     peer.write_all(b"owned").expect("room");
     let (count, text) = owned.wait().expect("a submission");
     assert_eq!((count.expect("no error"), &*text), (5, b"owned".as_slice()));
+}
+
+#[test]
+fn ticket_that_is_kept_in_another_operation_stands_for_nothing_after_the_scope() {
+    /// A socket that does something with a ticket when it is dropped.
+    struct Keeps<'s> {
+        socket: UnixStream,
+        ticket: Option<ScopedTicket<'s, Nop>>,
+        waits: bool,
+    }
+    impl AsFd for Keeps<'_> {
+        fn as_fd(&self) -> BorrowedFd<'_> {
+            self.socket.as_fd()
+        }
+    }
+    impl Drop for Keeps<'_> {
+        fn drop(&mut self) {
+            if let Some(ticket) = self.ticket.take().filter(|_| self.waits) {
+                assert!(ticket.is_done());
+                let waited = catch_unwind(AssertUnwindSafe(|| ticket.wait().is_ok()));
+                assert!(waited.is_err(), "it stood for something");
+            }
+        }
+    }
+
+    for (ended, waits) in [(false, false), (true, false), (false, true), (true, true)] {
+        let ring = ring();
+        let (socket, _peer) = UnixStream::pair().expect("a pair");
+        ring.scope(|scope| {
+            let ticket = scope.push(Nop).expect("room");
+            if ended {
+                ring.submit_and_wait(1).expect("a submission");
+            }
+            let keeps = Keeps {
+                socket,
+                ticket: Some(ticket),
+                waits,
+            };
+            let poll = Poll {
+                file: keeps,
+                events: 1,
+            };
+            drop(scope.push(poll).expect("room"));
+        });
+        assert_eq!(ring.operations(), 0);
+        // The slots are as good as new.
+        let tickets = ring.push_chain(vec![Nop; 8]).expect("room");
+        for ticket in tickets {
+            ticket.wait().expect("a submission").expect("no error");
+        }
+    }
+}
+
+#[test]
+fn panics_with_payloads_that_panic_do_not_end_a_scope_early() {
+    /// Panics when it is dropped, with what panics when it is dropped.
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            resume_unwind(Box::new("a bomb"));
+        }
+    }
+    struct Panics(UnixStream, bool);
+    impl AsFd for Panics {
+        fn as_fd(&self) -> BorrowedFd<'_> {
+            self.0.as_fd()
+        }
+    }
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            if self.1 {
+                resume_unwind(Box::new(Bomb));
+            }
+            resume_unwind(Box::new("the first"));
+        }
+    }
+
+    let ring = ring();
+    let (socket, mut peer) = UnixStream::pair().expect("a pair");
+    let mut buffer = [7; 8];
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        ring.scope(|scope| {
+            for bomb in [false, true, true] {
+                let file = Panics(socket.try_clone().expect("another"), bomb);
+                let events = u32::from(libc::POLLOUT.cast_unsigned());
+                let poll = scope.push(Poll { file, events }).expect("room");
+                ring.submit_and_wait(1).expect("a submission");
+                #[expect(clippy::mem_forget, reason = "that is what is tested")]
+                std::mem::forget(poll);
+            }
+            let ticket = scope.push(recv(&socket, &mut buffer)).expect("room");
+            ring.submit().expect("a submission");
+            #[expect(clippy::mem_forget, reason = "that is what is tested")]
+            std::mem::forget(ticket);
+        });
+    }));
+    assert_eq!(panicked.unwrap_err().downcast_ref(), Some(&"the first"));
+    assert_eq!(ring.operations(), 0);
+    peer.write_all(&[9; 8]).expect("room");
+    assert_eq!(buffer, [7; 8]);
 }

@@ -562,3 +562,46 @@ fn groups_are_unregistered_and_what_was_lent_stays_longer() {
     drop(ring);
     assert_eq!(*lent, *b"lent");
 }
+
+#[test]
+fn receives_into_groups_do_not_wait_for_more() {
+    let ring = ring();
+    let made = [
+        Some(BufferGroupParams::new(4, 16)),
+        (!kernel::older_than(6, 12)).then(|| BufferGroupParams::new(4, 16).incremental()),
+    ];
+    for params in made.into_iter().flatten() {
+        let Some(buffers) = kernel::since(5, 19, ring.register_group(params)) else {
+            return;
+        };
+        let (socket, mut peer) = UnixStream::pair().expect("a pair");
+        let socket = Rc::new(socket);
+        // The kernel would go on writing behind what it has told of.
+        let recv = || RecvPicked {
+            socket: Rc::clone(&socket),
+            buffers: buffers.clone(),
+            flags: libc::MSG_WAITALL,
+        };
+        let mut kept = Vec::new();
+        for text in [b"one", b"two"] {
+            let ticket = ring.push(recv()).expect("room");
+            peer.write_all(text).expect("room");
+            let piece = ticket.wait().expect("a submission").expect("no error");
+            kept.push(piece.expect("data"));
+            assert_eq!(**kept.last().expect("one"), *text);
+        }
+        assert_eq!(*kept[0], *b"one");
+        if !params.eq(&made[0].expect("one")) || kernel::older_than(6, 10) {
+            continue;
+        }
+        let bundle = RecvBundle {
+            socket: Rc::clone(&socket),
+            buffers: buffers.clone(),
+            flags: libc::MSG_WAITALL,
+        };
+        let ticket = ring.push(bundle).expect("room");
+        peer.write_all(b"three").expect("room");
+        let bundle = ticket.wait().expect("a submission").expect("no error");
+        assert_eq!(bundle.expect("data").to_vec(), b"three");
+    }
+}

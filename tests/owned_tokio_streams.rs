@@ -146,7 +146,7 @@ fn streams_of_aborted_tasks_close_what_they_had() {
 fn chains_and_what_is_registered_are_for_tasks_too() {
     on_each(|| async {
         let uring = ring(8);
-        let slots = uring.register_slots(4, 0).expect("places");
+        let slots = uring.register_slots(4).expect("places");
         let pool = BufferPool::new(4, 4096).expect("memory");
         let pool = uring.register_pool(pool).expect("a registration");
         let mut tasks = JoinSet::new();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::access::{KEY, RingRef};
+use super::access::{KEY, Key, RingRef};
 use super::core::Linked;
 use super::operation::Operation;
 use super::ring::Full;
@@ -123,9 +123,9 @@ pub trait Chain<R: RingRef>: IsChain + Sized {
     /// What stands for the operations.
     type Tickets;
 
-    /// Pushes all of them or none.
+    /// Pushes all of them or none. What they borrow must outlive the ring's use of it.
     #[doc(hidden)]
-    fn push(self, ring: &R) -> Result<Self::Tickets, Full<Self>>
+    fn push(self, ring: &R, key: Key) -> Result<Self::Tickets, Full<Self>>
     where
         R: Clone;
 
@@ -251,7 +251,7 @@ macro_rules! tuples {
                     Ticket<R, $last::Operation>,
                 );
 
-                fn push(self, ring: &R) -> Result<Self::Tickets, Full<Self>>
+                fn push(self, ring: &R, _: Key) -> Result<Self::Tickets, Full<Self>>
                 where
                     R: Clone,
                 {
@@ -299,7 +299,7 @@ impl<L: ChainLink> IsChain for Vec<L> {}
 impl<R: RingRef, L: ChainLink> Chain<R> for Vec<L> {
     type Tickets = Vec<Ticket<R, L::Operation>>;
 
-    fn push(self, ring: &R) -> Result<Self::Tickets, Full<Self>>
+    fn push(self, ring: &R, _: Key) -> Result<Self::Tickets, Full<Self>>
     where
         R: Clone,
     {

@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::backlog::Queue;
 use super::drain::{Draining, PATIENCE, drain, push_cancel};
 use super::due::{Due, Slots};
-use super::ring_id::{RingId, refused};
+use super::ring_id::{RingId, own, refused};
 use super::slot::{Dispose, Kept, State, Waiting, dispose};
 use super::store::{Store, note_of};
 use super::time::Limit;
@@ -288,6 +288,7 @@ impl<T: Threads> Core<T> {
         &mut self,
         params: impl Fn(u16) -> BufferRingParams,
     ) -> Result<BufferRing<T>, RegisterError> {
+        own(self.sq.ring())?;
         let mut tries = u16::MAX;
         loop {
             let group = self.next_group;

@@ -142,10 +142,10 @@ unsafe impl<S: Descriptor, T: Threads> Operation for AcceptDirect<S, T> {
 ///
 /// Places with the connections. Those that nobody takes are closed. The stream ends with `ENFILE`
 /// when all places are taken, and the connection that there was none for is closed; with `EINVAL` if
-/// there are none for the kernel to pick from: see
-/// [`Ring::register_slots`](super::Ring::register_slots).
+/// the places are not for the kernel to pick from: see
+/// [`Ring::register_picked_slots`](super::Ring::register_picked_slots).
 ///
-/// Since Linux 6.0. See [`operation::AcceptMultiDirect`].
+/// Since Linux 5.19. See [`operation::AcceptMultiDirect`].
 #[derive(Debug)]
 #[must_use = "an operation is carried out when it is pushed to a ring"]
 pub struct AcceptMultiDirect<S, T: Threads = OneThread> {

@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 /// use lio_uring::owned::{MakeDirectory, Ring};
 ///
 /// # let ring = Ring::new(8).unwrap();
-/// let slot = ring.register_slots(1, 0).unwrap().take().unwrap();
+/// let slot = ring.register_slots(1).unwrap().take().unwrap();
 /// let _ = ring.push(MakeDirectory { directory: slot, path: c"new".into(), mode: 0o777 });
 /// ```
 pub trait Directory: Start {}

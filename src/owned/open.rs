@@ -211,7 +211,9 @@ unsafe impl<D: Directory> Operation for OpenAt2<D> {
 
 /// Closes a descriptor.
 ///
-/// It is closed even if the ring ends before.
+/// It is closed even if the ring ends before. If it is part of a chain that ends before it, the result
+/// is `ECANCELED`, and the descriptor stays open: nothing tells that from an error of a file system
+/// which has closed it.
 ///
 /// See [`operation::Close`].
 #[derive(Debug)]

@@ -6,6 +6,7 @@ use super::buffer_group::{BufferGroup, Bundle, Lent};
 use super::descriptor::Descriptor;
 use super::operation::Operation;
 use super::stream::Multishot;
+use super::transfer::recv_flags;
 use crate::completion::Completion;
 use crate::entry::{RecvSendFlags, Sqe};
 use crate::kind::{OneThread, Threads};
@@ -21,8 +22,8 @@ fn receive<S: Descriptor, T: Threads>(
 ) -> Sqe {
     let target = socket.target();
     let (sockfd, buf, len) = (target.number(), std::ptr::null_mut(), 0);
-    // Truncation would have the result be more than there was room for.
-    let flags = flags & !libc::MSG_TRUNC;
+    // Waiting for more, the kernel goes on writing to buffers that it has told of, or given to others.
+    let flags = recv_flags(flags) & !libc::MSG_WAITALL;
     let mut sqe = if multishot {
         target.entry(&operation::RecvMulti {
             sockfd,
@@ -89,7 +90,7 @@ pub struct RecvPicked<S, T: Threads = OneThread> {
     pub socket: S,
     /// The buffers.
     pub buffers: BufferGroup<T>,
-    /// `MSG_*`, or 0. `MSG_TRUNC` is taken away.
+    /// `MSG_*`, or 0. `MSG_TRUNC` and `MSG_WAITALL` are taken away.
     pub flags: i32,
 }
 
@@ -128,7 +129,7 @@ pub struct RecvMulti<S, T: Threads = OneThread> {
     pub socket: S,
     /// The buffers.
     pub buffers: BufferGroup<T>,
-    /// `MSG_*`, or 0. `MSG_TRUNC` is taken away.
+    /// `MSG_*`, or 0. `MSG_TRUNC` and `MSG_WAITALL` are taken away.
     pub flags: i32,
 }
 
@@ -159,7 +160,7 @@ pub struct RecvBundle<S, T: Threads = OneThread> {
     pub socket: S,
     /// The buffers.
     pub buffers: BufferGroup<T>,
-    /// `MSG_*`, or 0. `MSG_TRUNC` is taken away.
+    /// `MSG_*`, or 0. `MSG_TRUNC` and `MSG_WAITALL` are taken away.
     pub flags: i32,
 }
 
@@ -191,7 +192,7 @@ pub struct RecvMultiBundle<S, T: Threads = OneThread> {
     pub socket: S,
     /// The buffers.
     pub buffers: BufferGroup<T>,
-    /// `MSG_*`, or 0. `MSG_TRUNC` is taken away.
+    /// `MSG_*`, or 0. `MSG_TRUNC` and `MSG_WAITALL` are taken away.
     pub flags: i32,
 }
 

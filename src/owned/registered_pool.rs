@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::buffer::{Buffer, BufferMut, View};
 
-use super::ring_id::RingId;
+use super::ring_id::{RingId, own};
 use crate::buffer_pool::{BufferPool, PoolBuffer};
 use crate::entry::Sqe;
 use crate::error::RegisterError;
@@ -42,6 +42,7 @@ impl<T: Threads> RegisteredPool<T> {
         queue: &mut SubmissionQueue<T>,
         pool: BufferPool,
     ) -> Result<Self, RegisterError> {
+        own(queue.ring())?;
         // SAFETY: the memory is mapped until the registration has ended, and only the owners of what
         // is taken from the pool use it.
         unsafe { queue.register_buffers(&[pool.memory()]) }?;

@@ -189,7 +189,7 @@ impl Ring {
         &'r self,
         chain: C,
     ) -> Result<C::Tickets, Full<C>> {
-        chain.push(&self)
+        chain.push(&self, KEY)
     }
 
     /// Pushes an operation whose ticket keeps the ring alive instead of borrowing it.
@@ -280,8 +280,7 @@ impl Ring {
         self.with_core(|core| BufferGroup::register(core, buffers, params))
     }
 
-    /// Registers places for files: `named` that are taken one by one, and `picked` that the kernel
-    /// picks from for [`AcceptMultiDirect`](super::AcceptMultiDirect).
+    /// Registers places for files, which are taken one by one.
     ///
     /// ```
     /// use std::fs::File;
@@ -289,7 +288,7 @@ impl Ring {
     ///
     /// # fn main() -> std::io::Result<()> {
     /// let ring = Ring::new(8)?;
-    /// let slots = ring.register_slots(8, 0)?;
+    /// let slots = ring.register_slots(8)?;
     /// let file = slots.insert(File::open("/proc/self/comm")?)?;
     /// let read = Read { file: file.clone(), buffer: vec![0; 64], offset: 0 };
     /// let (count, text) = ring.push(read)?.wait()?;
@@ -302,14 +301,19 @@ impl Ring {
     ///
     /// [`RegisterError`]: [`RegisterCause::AlreadyRegistered`](crate::RegisterCause) as long as there
     /// are others; [`RegisterCause::DescriptorLimit`](crate::RegisterCause) if there are more than the
-    /// process may have open; and, with `picked`, [`RegisterCause::Refused`](crate::RegisterCause)
-    /// before Linux 6.0.
-    pub fn register_slots(
-        &self,
-        named: u32,
-        picked: u32,
-    ) -> Result<Slots<OneThread>, RegisterError> {
-        self.with_core(|core| Slots::register(&mut core.sq, named, picked))
+    /// process may have open.
+    pub fn register_slots(&self, places: u32) -> Result<Slots<OneThread>, RegisterError> {
+        self.with_core(|core| Slots::register(&mut core.sq, places, false))
+    }
+
+    /// Registers places for files that the kernel picks from, for
+    /// [`AcceptMultiDirect`](super::AcceptMultiDirect).
+    ///
+    /// # Errors
+    ///
+    /// [`RegisterError`], as for [`register_slots`](Self::register_slots).
+    pub fn register_picked_slots(&self, places: u32) -> Result<Slots<OneThread>, RegisterError> {
+        self.with_core(|core| Slots::register(&mut core.sq, places, true))
     }
 
     /// Registers a pool of buffers. What is taken from it otherwise is not affected.
@@ -403,8 +407,8 @@ impl Ring {
     ///
     /// # Safety
     ///
-    /// The function was made for the type of the operation in the slot, and nobody else takes it out
-    /// once it has ended, unless it was let go of.
+    /// The function was made for the type of the operation in the slot, and from here on nobody else
+    /// takes it out, but for the ring if it was let go of before.
     pub(super) unsafe fn let_go(&self, index: u32, dispose: Dispose, cancelled: bool) {
         let let_go = self.with_core(|core| core.abandon(index, dispose, cancelled));
         // Dropped here, where the ring is not borrowed.

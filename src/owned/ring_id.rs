@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::entry::{Sqe, SqeFlags};
+use crate::error::{RegisterCause, RegisterError};
 use crate::operation::Read;
 use crate::ring;
 
@@ -61,4 +62,16 @@ pub(super) fn refused(sqe: &Sqe) -> Sqe {
     let links = SqeFlags::IO_LINK | SqeFlags::IO_HARDLINK;
     refused.insert_flags(sqe.flags().intersection(links));
     refused
+}
+
+/// Refuses to register anything in a child process, whose registrations would be its parent's.
+pub(super) fn own(ring: &ring::Ring) -> Result<(), RegisterError> {
+    if ring.is_own() {
+        return Ok(());
+    }
+    Err(RegisterError {
+        action: "register something with a ring of the parent process",
+        errno: libc::EPERM,
+        cause: RegisterCause::NotAllowed,
+    })
 }

@@ -1,18 +1,22 @@
 //! Operations on borrowed memory, which a closure cannot leave before they have ended.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem::{self, ManuallyDrop};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::thread;
 use std::time::Duration;
 
 use super::access::{Access, KEY};
+use super::cancel::CancelRequest;
 use super::operation::Operation;
 use super::ring::{Full, Ring};
 use super::slot::{self, Dispose, NONE};
-use super::ticket::Ticket;
+use super::ticket::{Ticket, WaitError};
 use crate::completion::Completion;
 use crate::entry::Sqe;
 
@@ -24,13 +28,118 @@ pub struct Scope<'scope, 'env: 'scope> {
     _lifetimes: PhantomData<(&'scope mut &'scope (), &'env mut &'env ())>,
 }
 
-/// Stands for an operation that was pushed within a scope.
-pub type ScopedTicket<'scope, O> = Ticket<&'scope Ring, Scoped<'scope, O>>;
+/// Stands for an operation that was pushed within a scope, as a [`Ticket`] does, and is a future, too.
+///
+/// When the closure has returned, the scope lets go of what is left. A ticket that is still there then,
+/// in an operation of the same scope, stands for nothing any longer: it can only be dropped.
+#[must_use = "dropping a ticket cancels its operation"]
+pub struct ScopedTicket<'scope, O: Operation> {
+    ticket: ManuallyDrop<Ticket<&'scope Ring, Scoped<'scope, O>>>,
+    members: &'scope Members,
+}
+
+impl<'scope, O: Operation> ScopedTicket<'scope, O> {
+    fn new(ticket: Ticket<&'scope Ring, Scoped<'scope, O>>, members: &'scope Members) -> Self {
+        Self {
+            ticket: ManuallyDrop::new(ticket),
+            members,
+        }
+    }
+
+    /// The ticket, which is still good.
+    fn into_ticket(self) -> Ticket<&'scope Ring, Scoped<'scope, O>> {
+        self.members.assert_open();
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: it is not dropped after this, and taken once.
+        unsafe { ManuallyDrop::take(&mut this.ticket) }
+    }
+
+    /// See [`Ticket::cancel`].
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] if there is no room for it.
+    ///
+    /// # Panics
+    ///
+    /// After the closure has returned.
+    pub fn cancel(&self) -> Result<Ticket<&'scope Ring, CancelRequest>, Full<()>> {
+        self.members.assert_open();
+        self.ticket.cancel()
+    }
+
+    /// Whether the operation has ended, so that its output can be taken. Does not look for
+    /// completions.
+    pub fn is_done(&self) -> bool {
+        self.members.ending.get() || self.ticket.is_done()
+    }
+
+    /// Takes the output if the operation is known to have ended.
+    ///
+    /// # Errors
+    ///
+    /// Otherwise the ticket.
+    ///
+    /// # Panics
+    ///
+    /// After the closure has returned.
+    pub fn try_take(self) -> Result<O::Output, Self> {
+        let members = self.members;
+        let ticket = self.into_ticket();
+        ticket.try_take().map_err(|back| Self::new(back, members))
+    }
+
+    /// See [`Ticket::wait`].
+    ///
+    /// # Errors
+    ///
+    /// [`WaitError`] gives the ticket back.
+    ///
+    /// # Panics
+    ///
+    /// After the closure has returned.
+    pub fn wait(self) -> Result<O::Output, WaitError<Self>> {
+        let members = self.members;
+        self.into_ticket().wait().map_err(|failed| WaitError {
+            error: failed.error,
+            ticket: Self::new(failed.ticket, members),
+        })
+    }
+}
+
+impl<O: Operation> Future for ScopedTicket<'_, O> {
+    type Output = O::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<O::Output> {
+        self.members.assert_open();
+        Pin::new(&mut *self.ticket).poll(context)
+    }
+}
+
+impl<O: Operation> Drop for ScopedTicket<'_, O> {
+    fn drop(&mut self) {
+        // Otherwise the scope has let go of the operation, and its slot may be another's.
+        if !self.members.ending.get() {
+            // SAFETY: a value is dropped once, and one that was taken is not.
+            unsafe { ManuallyDrop::drop(&mut self.ticket) };
+        }
+    }
+}
+
+impl<O: Operation> fmt::Debug for ScopedTicket<'_, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ScopedTicket")
+            .field("done", &self.is_done())
+            .finish_non_exhaustive()
+    }
+}
 
 /// The operations of a scope that are still in their slots.
 #[derive(Debug, Default)]
 struct Members {
     list: RefCell<List>,
+    /// Whether the closure has returned, so that tickets stand for nothing.
+    ending: Cell<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -50,6 +159,10 @@ struct Member {
 }
 
 impl Members {
+    fn assert_open(&self) {
+        assert!(!self.ending.get(), "the scope has ended, and let go of it");
+    }
+
     fn add(&self, member: Member) -> usize {
         let list = &mut *self.list.borrow_mut();
         if let Some(place) = list.free.pop() {
@@ -98,7 +211,7 @@ impl Drop for Membership<'_> {
 
 /// An operation of a scope.
 #[derive(Debug)]
-pub struct Scoped<'scope, O> {
+struct Scoped<'scope, O> {
     // The operation first: it is gone before its scope may end.
     operation: O,
     membership: Membership<'scope>,
@@ -165,7 +278,7 @@ impl<'scope> Scope<'scope, '_> {
         match Ticket::push(self.ring, scoped) {
             Ok(ticket) => {
                 self.members.set_index(place, ticket.index());
-                Ok(ticket)
+                Ok(ScopedTicket::new(ticket, &self.members))
             }
             Err(Full(Scoped { operation, .. })) => Err(Full(operation)),
         }
@@ -182,11 +295,16 @@ impl<'scope> Scope<'scope, '_> {
         if !self.ring.with(KEY, |core| core.is_own()) {
             return None;
         }
+        self.members.ending.set(true);
         let mut panic = None;
         while self.members.next(0).is_some() {
             let step = catch_unwind(AssertUnwindSafe(|| self.let_go_and_wait()));
-            if let Err(payload) = step {
-                panic.get_or_insert(payload);
+            match step {
+                Err(payload) if panic.is_none() => panic = Some(payload),
+                // Dropping it could panic as well, and the scope must not be left before all have ended.
+                #[expect(clippy::mem_forget, reason = "see above")]
+                Err(payload) => mem::forget(payload),
+                Ok(()) => {}
             }
         }
         panic
@@ -196,14 +314,14 @@ impl<'scope> Scope<'scope, '_> {
         let mut from = 0;
         while let Some((place, member)) = self.members.next(from) {
             from = place + 1;
-            // What is left by its ticket is not touched; forgotten tickets cannot take anything any
-            // longer.
+            // What its ticket has let go of is not touched.
             let Member {
                 index,
                 dispose,
                 cancelled,
             } = member;
-            // SAFETY: the slot holds the operation that the function was made for.
+            // SAFETY: the slot holds the operation that the function was made for. Its ticket, if there
+            // still is one, stands for nothing from the end of the closure on.
             unsafe { self.ring.let_go(index, dispose, cancelled) };
         }
         if self.members.next(0).is_some() && self.ring.submit_and_wait(1).is_err() {

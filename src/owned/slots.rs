@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::descriptor::{Descriptor, Target};
-use super::ring_id::RingId;
+use super::ring_id::{RingId, own};
 use crate::entry::{FileSlot, Sqe};
 use crate::error::RegisterError;
 use crate::kind::{OneThread, Threads};
@@ -34,15 +34,18 @@ struct Table<T: Threads> {
     ring: Arc<ring::Ring>,
     /// For each place how many handles it has, and whether there may be a file in it.
     uses: Box<[AtomicU32]>,
-    /// Places without handles. One that the kernel has picked meanwhile can be among them.
+    /// Places without handles, of those that the program names.
     free: Mutex<Vec<u32>>,
-    /// How many places are for us to name. The kernel picks from those behind.
-    own: u32,
+    /// Whether the kernel picks them.
+    picked: bool,
     _kind: PhantomData<T::Marker>,
 }
 
 /// There may be a file.
 const FILLED: u32 = 1 << 31;
+
+/// How many handles there can be to a place.
+const MOST: u32 = FILLED - 2;
 
 /// There is a file that cannot be taken out.
 const LOST: u32 = u32::MAX;
@@ -59,49 +62,37 @@ impl<T: Threads> Clone for Slots<T> {
 }
 
 impl<T: Threads> Slots<T> {
+    /// Registers places that the program names, or that the kernel picks. Not both: some kernels go
+    /// beyond the range that they may pick from.
     pub(super) fn register(
         queue: &mut SubmissionQueue<T>,
-        own: u32,
-        picked: u32,
+        places: u32,
+        picked: bool,
     ) -> Result<Self, RegisterError> {
-        let all = own.saturating_add(picked);
-        queue.register_files(&vec![-1; all.min(TOO_MANY) as usize])?;
-        if picked > 0 {
-            let limited = queue.register_file_alloc_range(own, picked);
-            if let Err(error) = limited {
-                // Nothing is in them yet, and the first error is the one that matters.
-                let _ = queue.unregister_files();
-                return Err(error);
-            }
-        }
+        own(queue.ring())?;
+        queue.register_files(&vec![-1; places.min(TOO_MANY) as usize])?;
+        let free = if picked { 0 } else { places };
         Ok(Self {
             table: Arc::new(Table {
                 ring: Arc::clone(queue.ring()),
-                uses: (0..all).map(|_| AtomicU32::new(0)).collect(),
-                free: Mutex::new((0..own).rev().collect()),
-                own,
+                uses: (0..places).map(|_| AtomicU32::new(0)).collect(),
+                free: Mutex::new((0..free).rev().collect()),
+                picked,
                 _kind: PhantomData,
             }),
         })
     }
 
-    /// Takes a place with nothing in it, or nothing if all are taken.
+    /// Takes a place with nothing in it, or nothing if all are taken, or if the kernel picks them.
     ///
     /// Until something is put into it, operations on it end with `EBADF`.
     pub fn take(&self) -> Option<Slot<T>> {
-        loop {
-            let index = self.table.free().pop()?;
-            let uses = &self.table.uses[index as usize];
-            if uses
-                .compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed)
-                .is_ok()
-            {
-                return Some(Slot {
-                    table: Arc::clone(&self.table),
-                    index,
-                });
-            }
-        }
+        let index = self.table.free().pop()?;
+        self.table.uses[index as usize].store(1, Ordering::Relaxed);
+        Some(Slot {
+            table: Arc::clone(&self.table),
+            index,
+        })
     }
 
     /// Puts an open file into a place. The ring takes a reference of its own: the descriptor may be
@@ -109,8 +100,8 @@ impl<T: Threads> Slots<T> {
     ///
     /// # Errors
     ///
-    /// `ENFILE` if all places are taken, `EBADF` for a descriptor that the kernel does not take: a
-    /// ring's.
+    /// `ENFILE` if there is no place to take, `EBADF` for a descriptor that the kernel does not take, a
+    /// ring's; `EPERM` in a child process of the ring's.
     pub fn insert(&self, file: impl AsFd) -> io::Result<Slot<T>> {
         let slot = self
             .take()
@@ -120,18 +111,16 @@ impl<T: Threads> Slots<T> {
         Ok(slot)
     }
 
-    /// How many places are not taken, of those that the kernel does not pick from.
+    /// How many places can be taken.
     pub fn available(&self) -> u32 {
-        let free = self.table.free();
-        let unused = |index: &&u32| self.table.uses[**index as usize].load(Ordering::Relaxed) == 0;
-        u32::try_from(free.iter().filter(unused).count()).unwrap_or(u32::MAX)
+        u32::try_from(self.table.free().len()).unwrap_or(u32::MAX)
     }
 
     /// Has an operation put what it makes into a place of the kernel's choice.
     pub(super) fn pick(&self, sqe: &mut Sqe) {
         self.table.id().require(sqe);
         // Without places to pick from, the kernel would choose among ours: it refuses to name one.
-        sqe.set_target(if self.table.own < self.table.len() {
+        sqe.set_target(if self.table.picked {
             FileSlot::Allocate
         } else {
             FileSlot::At(0)
@@ -153,8 +142,6 @@ impl<T: Threads> Slots<T> {
                 }
                 // Another thread is just leaving it, and the kernel was told before us.
                 Err(FILLED) => hint::spin_loop(),
-                // Some kernels go beyond the range that they may pick from, and then the place is
-                // somebody else's, who has lost it now.
                 Err(_) => return Err(busy()),
             }
         }
@@ -166,15 +153,12 @@ impl<T: Threads> Table<T> {
         RingId::of(&self.ring)
     }
 
-    fn len(&self) -> u32 {
-        u32::try_from(self.uses.len()).unwrap_or(u32::MAX)
-    }
-
     fn free(&self) -> std::sync::MutexGuard<'_, Vec<u32>> {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn update(&self, index: u32, fd: RawFd) -> Result<(), RegisterError> {
+        own(&self.ring)?;
         update_file(&self.ring, index, fd)
     }
 }
@@ -235,8 +219,11 @@ impl<T: Threads> Slot<T> {
 
 impl<T: Threads> Clone for Slot<T> {
     fn clone(&self) -> Self {
-        let before = self.uses().fetch_add(1, Ordering::Relaxed);
-        assert!(before & !FILLED < FILLED - 1, "too many handles");
+        let one_more = |uses: u32| (uses & !FILLED < MOST).then(|| uses + 1);
+        let counted = self
+            .uses()
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+        assert!(counted.is_ok(), "too many handles");
         Self {
             table: Arc::clone(&self.table),
             index: self.index,
@@ -269,7 +256,7 @@ impl<T: Threads> Drop for Slot<T> {
             return;
         }
         self.uses().store(0, Ordering::Release);
-        if self.index < self.table.own {
+        if !self.table.picked {
             self.table.free().push(self.index);
         }
     }

@@ -216,7 +216,7 @@ impl TokioRing {
     {
         let places = chain.places();
         assert!(places <= self.shared.entries, "the chain never fits");
-        self.push(chain, places, |ring, chain| chain.push(ring))
+        self.push(chain, places, |ring, chain| chain.push(ring, KEY))
             .await
     }
 
@@ -278,12 +278,18 @@ impl TokioRing {
     /// # Errors
     ///
     /// [`RegisterError`], as there.
-    pub fn register_slots(
-        &self,
-        named: u32,
-        picked: u32,
-    ) -> Result<Slots<AnyThread>, RegisterError> {
-        self.with_core(|core| Slots::register(&mut core.sq, named, picked))
+    pub fn register_slots(&self, places: u32) -> Result<Slots<AnyThread>, RegisterError> {
+        self.with_core(|core| Slots::register(&mut core.sq, places, false))
+    }
+
+    /// Registers places for files that the kernel picks from, as
+    /// [`Ring::register_picked_slots`](super::Ring::register_picked_slots) does.
+    ///
+    /// # Errors
+    ///
+    /// [`RegisterError`], as there.
+    pub fn register_picked_slots(&self, places: u32) -> Result<Slots<AnyThread>, RegisterError> {
+        self.with_core(|core| Slots::register(&mut core.sq, places, true))
     }
 
     /// Registers a pool of buffers, as [`Ring::register_pool`](super::Ring::register_pool) does.

@@ -338,8 +338,8 @@ impl<O: Operation, T: Threads> UniformRing<O, T> {
     /// # Errors
     ///
     /// [`RegisterError`], as there.
-    pub fn register_slots(&mut self, named: u32, picked: u32) -> Result<Slots<T>, RegisterError> {
-        Slots::register(&mut self.sq, named, picked)
+    pub fn register_slots(&mut self, places: u32) -> Result<Slots<T>, RegisterError> {
+        Slots::register(&mut self.sq, places, false)
     }
 
     /// Registers a pool of buffers, as [`Ring::register_pool`](super::Ring::register_pool) does.

@@ -91,6 +91,11 @@ impl BufferRingParams {
 /// with [`BUNDLE`](crate::RecvSendFlags::BUNDLE) names the first that it has filled; the rest of its
 /// bytes are in those that were added next.
 ///
+/// Receives with `MSG_WAITALL` and a buffer of a group do not go together: while they wait for the rest,
+/// they write behind what an [`incremental`](BufferRingParams::incremental) group was told of (seen
+/// from Linux 6.16 to 7.2), and one with [`BUNDLE`](crate::RecvSendFlags::BUNDLE) has buffers that others
+/// are given (seen on 6.18.44 and 7.2).
+///
 /// Dropping it unregisters the group. Operations that find the group gone or empty end with
 /// `ENOBUFS`. It keeps the ring open: operations that take buffers go on after both queues are
 /// dropped, until this is.

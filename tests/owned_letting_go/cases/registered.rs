@@ -25,12 +25,10 @@ fn with_lease(way: Way, let_go: impl FnOnce(Ring, Lease, Way)) {
 }
 
 /// Lets go of what works on registered places.
-fn with_slots(way: Way, picked: u32, let_go: impl FnOnce(Ring, Slots, Way)) {
+fn with_slots(way: Way, let_go: impl FnOnce(Ring, Slots, Way)) {
     let ring = Ring::new(8).expect("a ring");
-    // Older kernels do not pick.
-    if let Ok(slots) = ring.register_slots(2, picked) {
-        let_go(ring, slots, way);
-    }
+    let slots = ring.register_slots(2).expect("places");
+    let_go(ring, slots, way);
 }
 
 pub(crate) const CASES: &[(&str, Case)] = &[
@@ -77,7 +75,7 @@ pub(crate) const CASES: &[(&str, Case)] = &[
         });
     }),
     ("OpenDirect", |world, way| {
-        with_slots(way, 0, |ring, slots, way| {
+        with_slots(way, |ring, slots, way| {
             let open = OpenDirect {
                 path: world.path("opened"),
                 flags: libc::O_RDWR | libc::O_CREAT,
@@ -88,7 +86,7 @@ pub(crate) const CASES: &[(&str, Case)] = &[
         });
     }),
     ("SocketDirect", |_, way| {
-        with_slots(way, 0, |ring, slots, way| {
+        with_slots(way, |ring, slots, way| {
             let socket = SocketDirect {
                 domain: libc::AF_UNIX,
                 kind: libc::SOCK_STREAM,
@@ -99,7 +97,7 @@ pub(crate) const CASES: &[(&str, Case)] = &[
         });
     }),
     ("AcceptDirect", |world, way| {
-        with_slots(way, 0, |ring, slots, way| {
+        with_slots(way, |ring, slots, way| {
             let accept = AcceptDirect {
                 listener: Arc::clone(&world.listener),
                 slot: slots.take().expect("a place"),
@@ -108,24 +106,24 @@ pub(crate) const CASES: &[(&str, Case)] = &[
         });
     }),
     ("AcceptMultiDirect", |world, way| {
-        with_slots(way, 4, |ring, slots, way| {
-            let clients = [(); 3].map(|()| {
-                let address = world.listener.local_addr().expect("one");
-                TcpStream::connect(address).expect("connected")
-            });
-            let listener = Arc::clone(&world.listener);
-            let_go_of_stream(ring, way, AcceptMultiDirect { listener, slots });
-            drop(clients);
+        let ring = Ring::new(8).expect("a ring");
+        let slots = ring.register_picked_slots(4).expect("places");
+        let clients = [(); 3].map(|()| {
+            let address = world.listener.local_addr().expect("one");
+            TcpStream::connect(address).expect("connected")
         });
+        let listener = Arc::clone(&world.listener);
+        let_go_of_stream(ring, way, AcceptMultiDirect { listener, slots });
+        drop(clients);
     }),
     ("CloseDirect", |world, way| {
-        with_slots(way, 0, |ring, slots, way| {
+        with_slots(way, |ring, slots, way| {
             let slot = slots.insert(&*world.file).expect("a place");
             let_go_in(ring, way, CloseDirect { slot });
         });
     }),
     ("Install", |_, way| {
-        with_slots(way, 0, |ring, slots, way| {
+        with_slots(way, |ring, slots, way| {
             let file = File::open("/dev/null").expect("a file");
             let slot = slots.insert(file).expect("a place");
             let_go_in(ring, way, Install { slot });
