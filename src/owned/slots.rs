@@ -1,15 +1,14 @@
 //! Files that are registered with a ring.
 
 use std::fmt;
-use std::hint;
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::descriptor::{Descriptor, Target};
 use super::ring_id::RingId;
+use super::uses::Uses;
 use crate::entry::{FileSlot, Sqe};
 use crate::error::RegisterError;
 use crate::kind::{OneThread, Threads};
@@ -32,20 +31,14 @@ pub struct Slots<T: Threads = OneThread> {
 
 struct Table<T: Threads> {
     ring: Arc<ring::Ring>,
-    /// For each place how many handles it has, and whether there may be a file in it.
-    uses: Box<[AtomicU32]>,
+    /// For each place who uses it.
+    uses: Box<[Uses]>,
     /// Places without handles. One that the kernel has picked meanwhile can be among them.
     free: Mutex<Vec<u32>>,
     /// How many places are for us to name. The kernel picks from those behind.
     own: u32,
     _kind: PhantomData<T::Marker>,
 }
-
-/// There may be a file.
-const FILLED: u32 = 1 << 31;
-
-/// There is a file that cannot be taken out.
-const LOST: u32 = u32::MAX;
 
 /// More places than the kernel has.
 const TOO_MANY: u32 = (1 << 20) + 1;
@@ -77,7 +70,7 @@ impl<T: Threads> Slots<T> {
         Ok(Self {
             table: Arc::new(Table {
                 ring: Arc::clone(queue.ring()),
-                uses: (0..all).map(|_| AtomicU32::new(0)).collect(),
+                uses: (0..all).map(|_| Uses::none()).collect(),
                 free: Mutex::new((0..own).rev().collect()),
                 own,
                 _kind: PhantomData,
@@ -91,11 +84,7 @@ impl<T: Threads> Slots<T> {
     pub fn take(&self) -> Option<Slot<T>> {
         loop {
             let index = self.table.free().pop()?;
-            let uses = &self.table.uses[index as usize];
-            if uses
-                .compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed)
-                .is_ok()
-            {
+            if self.table.uses[index as usize].take() {
                 return Some(Slot {
                     table: Arc::clone(&self.table),
                     index,
@@ -116,14 +105,14 @@ impl<T: Threads> Slots<T> {
             .take()
             .ok_or_else(|| io::Error::from_raw_os_error(libc::ENFILE))?;
         self.table.update(slot.index, file.as_fd().as_raw_fd())?;
-        slot.fill();
+        slot.uses().fill();
         Ok(slot)
     }
 
     /// How many places are not taken, of those that the kernel does not pick from.
     pub fn available(&self) -> u32 {
         let free = self.table.free();
-        let unused = |index: &&u32| self.table.uses[**index as usize].load(Ordering::Relaxed) == 0;
+        let unused = |index: &&u32| self.table.uses[**index as usize].is_none();
         u32::try_from(free.iter().filter(unused).count()).unwrap_or(u32::MAX)
     }
 
@@ -142,22 +131,15 @@ impl<T: Threads> Slots<T> {
     pub(super) fn picked(&self, index: u32) -> io::Result<Slot<T>> {
         let busy = || io::Error::from_raw_os_error(libc::EBUSY);
         let uses = self.table.uses.get(index as usize).ok_or_else(busy)?;
-        loop {
-            let filled = uses.compare_exchange(0, 1 | FILLED, Ordering::Acquire, Ordering::Relaxed);
-            match filled {
-                Ok(_) => {
-                    return Ok(Slot {
-                        table: Arc::clone(&self.table),
-                        index,
-                    });
-                }
-                // Another thread is just leaving it, and the kernel was told before us.
-                Err(FILLED) => hint::spin_loop(),
-                // Some kernels go beyond the range that they may pick from, and then the place is
-                // somebody else's, who has lost it now.
-                Err(_) => return Err(busy()),
-            }
+        // Some kernels go beyond the range that they may pick from, and then the place is somebody
+        // else's, who has lost it now.
+        if !uses.take_picked() {
+            return Err(busy());
         }
+        Ok(Slot {
+            table: Arc::clone(&self.table),
+            index,
+        })
     }
 }
 
@@ -170,7 +152,7 @@ impl<T: Threads> Table<T> {
         u32::try_from(self.uses.len()).unwrap_or(u32::MAX)
     }
 
-    fn free(&self) -> std::sync::MutexGuard<'_, Vec<u32>> {
+    fn free(&self) -> MutexGuard<'_, Vec<u32>> {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -206,18 +188,13 @@ pub struct Slot<T: Threads = OneThread> {
 }
 
 impl<T: Threads> Slot<T> {
-    fn uses(&self) -> &AtomicU32 {
+    fn uses(&self) -> &Uses {
         &self.table.uses[self.index as usize]
-    }
-
-    /// Notes that there may be a file.
-    fn fill(&self) {
-        self.uses().fetch_or(FILLED, Ordering::Relaxed);
     }
 
     /// Has an operation put what it makes into this place. What is there is closed then.
     pub(super) fn receive(&self, sqe: &mut Sqe) {
-        self.fill();
+        self.uses().fill();
         self.table.id().require(sqe);
         sqe.set_target(FileSlot::At(self.index));
     }
@@ -235,8 +212,7 @@ impl<T: Threads> Slot<T> {
 
 impl<T: Threads> Clone for Slot<T> {
     fn clone(&self) -> Self {
-        let before = self.uses().fetch_add(1, Ordering::Relaxed);
-        assert!(before & !FILLED < FILLED - 1, "too many handles");
+        self.uses().share();
         Self {
             table: Arc::clone(&self.table),
             index: self.index,
@@ -258,18 +234,9 @@ unsafe impl<T: Threads> Descriptor for Slot<T> {
 
 impl<T: Threads> Drop for Slot<T> {
     fn drop(&mut self) {
-        // Acquire and release: what other handles did is over.
-        let before = self.uses().fetch_sub(1, Ordering::AcqRel);
-        if before & !FILLED != 1 || !self.table.ring.is_own() {
-            return;
-        }
-        if before & FILLED != 0 && self.table.update(self.index, -1).is_err() {
-            // What is there stays there, so the place is not used again.
-            self.uses().store(LOST, Ordering::Relaxed);
-            return;
-        }
-        self.uses().store(0, Ordering::Release);
-        if self.index < self.table.own {
+        let is_own = || self.table.ring.is_own();
+        let empty = || self.table.update(self.index, -1).is_ok();
+        if self.uses().leave(is_own, empty) && self.index < self.table.own {
             self.table.free().push(self.index);
         }
     }
