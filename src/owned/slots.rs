@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use super::descriptor::{Descriptor, Target};
 use super::ring_id::RingId;
@@ -15,6 +15,7 @@ use crate::kind::{OneThread, Threads};
 use crate::register::update_file;
 use crate::ring;
 use crate::submission::SubmissionQueue;
+use crate::sync::{Mutex, MutexGuard};
 
 /// The places for files that are registered with a ring.
 ///

@@ -1,7 +1,11 @@
 //! Who uses a place for a registered file.
 
-use std::hint::spin_loop;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
+
+use crate::sync::{AtomicU32, spin_loop};
+
+#[cfg(all(test, loom))]
+mod loom_models;
 
 /// How many handles a place has, and whether there may be a file in it.
 pub(super) struct Uses(AtomicU32);
