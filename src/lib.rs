@@ -122,6 +122,8 @@ mod ring;
 #[cfg(target_os = "linux")]
 mod submission;
 #[cfg(target_os = "linux")]
+mod sync;
+#[cfg(target_os = "linux")]
 pub mod sys;
 #[cfg(not(target_os = "linux"))]
 mod unsupported;

@@ -138,6 +138,7 @@ mod time;
 mod tokio;
 mod transfer;
 mod uniform;
+mod uses;
 mod vectored;
 mod xattr;
 

@@ -1,7 +1,12 @@
 //! Which buffers of a pool are free, for any number of threads and without a lock.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
+
+use crate::sync::{AtomicU32, AtomicU64};
+
+#[cfg(all(test, loom))]
+mod loom_models;
 
 /// No further buffer.
 const NONE: u32 = u32::MAX;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::ops::{Deref, DerefMut};
 use std::slice;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use super::core::Core;
 use super::ring_id::RingId;
@@ -14,6 +14,10 @@ use crate::entry::Sqe;
 use crate::error::{RegisterCause, RegisterError};
 use crate::kind::{OneThread, Threads};
 use crate::register::{BufferRing, BufferRingParams};
+use crate::sync::{Mutex, MutexGuard};
+
+#[cfg(all(test, loom))]
+mod loom_models;
 
 /// How a group of buffers is to be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

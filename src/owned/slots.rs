@@ -1,21 +1,21 @@
 //! Files that are registered with a ring.
 
 use std::fmt;
-use std::hint;
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use super::descriptor::{Descriptor, Target};
 use super::ring_id::{RingId, own};
+use super::uses::Uses;
 use crate::entry::{FileSlot, Sqe};
 use crate::error::RegisterError;
 use crate::kind::{OneThread, Threads};
 use crate::register::update_file;
 use crate::ring;
 use crate::submission::SubmissionQueue;
+use crate::sync::{Mutex, MutexGuard};
 
 /// The places for files that are registered with a ring.
 ///
@@ -32,23 +32,14 @@ pub struct Slots<T: Threads = OneThread> {
 
 struct Table<T: Threads> {
     ring: Arc<ring::Ring>,
-    /// For each place how many handles it has, and whether there may be a file in it.
-    uses: Box<[AtomicU32]>,
+    /// For each place who uses it.
+    uses: Box<[Uses]>,
     /// Places without handles, of those that the program names.
     free: Mutex<Vec<u32>>,
     /// Whether the kernel picks them.
     picked: bool,
     _kind: PhantomData<T::Marker>,
 }
-
-/// There may be a file.
-const FILLED: u32 = 1 << 31;
-
-/// How many handles there can be to a place.
-const MOST: u32 = FILLED - 2;
-
-/// There is a file that cannot be taken out.
-const LOST: u32 = u32::MAX;
 
 /// More places than the kernel has.
 const TOO_MANY: u32 = (1 << 20) + 1;
@@ -75,7 +66,7 @@ impl<T: Threads> Slots<T> {
         Ok(Self {
             table: Arc::new(Table {
                 ring: Arc::clone(queue.ring()),
-                uses: (0..places).map(|_| AtomicU32::new(0)).collect(),
+                uses: (0..places).map(|_| Uses::none()).collect(),
                 free: Mutex::new((0..free).rev().collect()),
                 picked,
                 _kind: PhantomData,
@@ -87,12 +78,15 @@ impl<T: Threads> Slots<T> {
     ///
     /// Until something is put into it, operations on it end with `EBADF`.
     pub fn take(&self) -> Option<Slot<T>> {
-        let index = self.table.free().pop()?;
-        self.table.uses[index as usize].store(1, Ordering::Relaxed);
-        Some(Slot {
-            table: Arc::clone(&self.table),
-            index,
-        })
+        loop {
+            let index = self.table.free().pop()?;
+            if self.table.uses[index as usize].take() {
+                return Some(Slot {
+                    table: Arc::clone(&self.table),
+                    index,
+                });
+            }
+        }
     }
 
     /// Puts an open file into a place. The ring takes a reference of its own: the descriptor may be
@@ -107,7 +101,7 @@ impl<T: Threads> Slots<T> {
             .take()
             .ok_or_else(|| io::Error::from_raw_os_error(libc::ENFILE))?;
         self.table.update(slot.index, file.as_fd().as_raw_fd())?;
-        slot.fill();
+        slot.uses().fill();
         Ok(slot)
     }
 
@@ -131,20 +125,13 @@ impl<T: Threads> Slots<T> {
     pub(super) fn picked(&self, index: u32) -> io::Result<Slot<T>> {
         let busy = || io::Error::from_raw_os_error(libc::EBUSY);
         let uses = self.table.uses.get(index as usize).ok_or_else(busy)?;
-        loop {
-            let filled = uses.compare_exchange(0, 1 | FILLED, Ordering::Acquire, Ordering::Relaxed);
-            match filled {
-                Ok(_) => {
-                    return Ok(Slot {
-                        table: Arc::clone(&self.table),
-                        index,
-                    });
-                }
-                // Another thread is just leaving it, and the kernel was told before us.
-                Err(FILLED) => hint::spin_loop(),
-                Err(_) => return Err(busy()),
-            }
+        if !uses.take_picked() {
+            return Err(busy());
         }
+        Ok(Slot {
+            table: Arc::clone(&self.table),
+            index,
+        })
     }
 }
 
@@ -153,7 +140,7 @@ impl<T: Threads> Table<T> {
         RingId::of(&self.ring)
     }
 
-    fn free(&self) -> std::sync::MutexGuard<'_, Vec<u32>> {
+    fn free(&self) -> MutexGuard<'_, Vec<u32>> {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -190,18 +177,13 @@ pub struct Slot<T: Threads = OneThread> {
 }
 
 impl<T: Threads> Slot<T> {
-    fn uses(&self) -> &AtomicU32 {
+    fn uses(&self) -> &Uses {
         &self.table.uses[self.index as usize]
-    }
-
-    /// Notes that there may be a file.
-    fn fill(&self) {
-        self.uses().fetch_or(FILLED, Ordering::Relaxed);
     }
 
     /// Has an operation put what it makes into this place. What is there is closed then.
     pub(super) fn receive(&self, sqe: &mut Sqe) {
-        self.fill();
+        self.uses().fill();
         self.table.id().require(sqe);
         sqe.set_target(FileSlot::At(self.index));
     }
@@ -219,11 +201,7 @@ impl<T: Threads> Slot<T> {
 
 impl<T: Threads> Clone for Slot<T> {
     fn clone(&self) -> Self {
-        let one_more = |uses: u32| (uses & !FILLED < MOST).then(|| uses + 1);
-        let counted = self
-            .uses()
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
-        assert!(counted.is_ok(), "too many handles");
+        self.uses().share();
         Self {
             table: Arc::clone(&self.table),
             index: self.index,
@@ -245,18 +223,9 @@ unsafe impl<T: Threads> Descriptor for Slot<T> {
 
 impl<T: Threads> Drop for Slot<T> {
     fn drop(&mut self) {
-        // Acquire and release: what other handles did is over.
-        let before = self.uses().fetch_sub(1, Ordering::AcqRel);
-        if before & !FILLED != 1 || !self.table.ring.is_own() {
-            return;
-        }
-        if before & FILLED != 0 && self.table.update(self.index, -1).is_err() {
-            // What is there stays there, so the place is not used again.
-            self.uses().store(LOST, Ordering::Relaxed);
-            return;
-        }
-        self.uses().store(0, Ordering::Release);
-        if !self.table.picked {
+        let is_own = || self.table.ring.is_own();
+        let empty = || self.table.update(self.index, -1).is_ok();
+        if self.uses().leave(is_own, empty) && !self.table.picked {
             self.table.free().push(self.index);
         }
     }

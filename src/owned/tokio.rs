@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::task::Poll;
 
 use tokio::io::Interest;
@@ -28,6 +28,10 @@ use crate::buffer_pool::BufferPool;
 use crate::error::RegisterError;
 use crate::kind::AnyThread;
 use crate::params::IoUringParams;
+use crate::sync::Mutex;
+
+#[cfg(all(test, loom))]
+mod loom_models;
 
 /// A ring that tasks of a tokio program share, on one thread or many.
 ///
