@@ -116,7 +116,7 @@ impl fmt::Debug for MessageRoom {
 /// let recv = RecvMsgMulti { socket: here, buffers, room: MessageRoom::new().address(), flags: 0 };
 /// let mut messages = ring.push_stream(recv)?;
 /// ring.submit()?;
-/// # if !lio_uring::IoUring::new(1)?.features().contains(lio_uring::Features::RECVSEND_BUNDLE) {
+/// # if !lio_uring::IoUring::new(1)?.submission().features().contains(lio_uring::Features::RECVSEND_BUNDLE) {
 /// #     return Ok(());
 /// # }
 /// for text in ["one", "two"] {
