@@ -31,6 +31,7 @@
 //! | buffers that the kernel has looked up before | [`Ring::register_pool`]: [`ReadFixed`], [`WriteFixed`], [`SendZcFixed`] |
 //! | files without descriptors | [`Ring::register_slots`]: [`OpenDirect`], [`AcceptDirect`], [`SocketDirect`], and every operation on a [`Slot`] |
 //! | stopping | [`Ticket::cancel`], [`Stream::cancel`], [`Ring::push_within`]; dropping does it, too |
+//! | other rings, other threads | [`Ring::mailbox`] and [`Ring::messages`] |
 //! | an event loop of one's own | [`UniformRing`], the cheapest |
 //! | a tokio program | `TokioRing`, with the feature `tokio` |
 //!
@@ -105,18 +106,22 @@ mod due;
 mod file;
 mod fixed;
 mod futex;
+mod mail;
+mod mailbox;
 mod message;
 mod metadata;
 mod multishot;
 mod nop;
 mod open;
 mod operation;
+mod passed;
 mod path;
 mod picked;
 mod pipe;
 mod process;
 mod range;
 mod recv_message;
+mod recv_messages;
 mod registered_pool;
 mod ring;
 mod ring_id;
@@ -158,6 +163,7 @@ pub use self::directory::{Cwd, Directory};
 pub use self::file::{Fsync, Read, Write};
 pub use self::fixed::{ReadFixed, SendZcFixed, WriteFixed};
 pub use self::futex::{Futex, FutexWait, FutexWaitV, FutexWake};
+pub use self::mailbox::{Mailbox, Message, Messages};
 pub use self::metadata::{Metadata, Statx};
 pub use self::multishot::{AcceptMulti, PollMulti, Ticks};
 pub use self::nop::Nop;
@@ -169,6 +175,7 @@ pub use self::pipe::Pipe;
 pub use self::process::{Children, Fate, Told, WaitId};
 pub use self::range::{Advise, SyncRange};
 pub use self::recv_message::{RecvHeader, RecvMsg};
+pub use self::recv_messages::{MessageRoom, ReceivedMessage, RecvMsgMulti};
 pub use self::registered_pool::{Lease, Registered, RegisteredPool};
 pub use self::ring::{Full, Ring};
 pub use self::ring_id::RingId;

@@ -12,8 +12,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use lio_uring::operation::{ControlMessage, OpCode};
 use lio_uring::owned::{
-    Address, BufferMut, Operation, RecvHeader, RecvMsg, Ring, SendHeader, SendMsg, SendMsgZc,
-    SendTo, SendToZc,
+    Address, BufferGroupParams, BufferMut, Descriptor, End, MessageRoom, Operation,
+    ReceivedMessage, RecvHeader, RecvMsg, RecvMsgMulti, Ring, SendHeader, SendMsg, SendMsgZc,
+    SendTo, SendToZc, Stream,
 };
 
 #[path = "support/kernel.rs"]
@@ -674,4 +675,264 @@ fn each_buffer_is_told_how_much_of_it_was_filled() {
     let (count, buffers, _) = run(recv_msg(here, buffers, header));
     assert_eq!(errno(count), libc::EAGAIN);
     assert_eq!(buffers.map(|buffer| buffer.1), [None, None]);
+}
+
+/// Receives messages in this room of so many buffers, unless the kernel is too old for it.
+fn messages<S: Descriptor + 'static>(
+    ring: &Ring,
+    socket: S,
+    (count, bytes): (u16, u32),
+    room: MessageRoom,
+) -> Option<Stream<&Ring, RecvMsgMulti<S>>> {
+    if kernel::lacks(6, 0, "receives of messages that go on") {
+        return None;
+    }
+    let params = BufferGroupParams::new(count, bytes);
+    let recv = RecvMsgMulti {
+        socket,
+        buffers: ring.register_group(params).expect("a group"),
+        room,
+        flags: libc::MSG_TRUNC | i32::MIN,
+    };
+    let stream = ring.push_stream(recv).expect("room");
+    ring.submit().expect("a submission");
+    Some(stream)
+}
+
+/// The next message, which must come.
+#[track_caller]
+fn next<S: Descriptor>(messages: &mut Stream<&Ring, RecvMsgMulti<S>>) -> ReceivedMessage {
+    let item = messages.wait_next().expect("a submission");
+    item.expect("it goes on").expect("no error")
+}
+
+#[test]
+fn messages_come_one_by_one_with_their_senders() {
+    let ring = Ring::new(8).expect("a ring");
+    let (here, to) = udp();
+    let room = MessageRoom::new().address();
+    let bytes = u32::try_from(room.bytes()).expect("a few") + 100;
+    let Some(mut messages) = messages(&ring, here, (4, bytes), room) else {
+        return;
+    };
+    let senders = [udp(), udp()];
+    for len in [1, 99, 100, 101, 1000] {
+        for (there, from) in &senders {
+            there.send_to(&sockets::bytes(len), to).expect("sent");
+            let mut message = next(&mut messages);
+            assert_eq!(message.payload(), sockets::bytes(len.min(100)));
+            assert_eq!(message.is_truncated(), len > 100);
+            assert!(!message.is_control_truncated());
+            let sender = message.address().expect("a sender");
+            assert_eq!(sender.to_std(), Some(*from));
+            assert_eq!(message.control_messages().count(), 0);
+            assert_eq!(message.take_descriptors().len(), 0);
+        }
+    }
+    // All buffers, and then no more.
+    let (there, _) = &senders[0];
+    let kept: Vec<_> = (0..4)
+        .map(|n| {
+            there.send_to(&[n; 3], to).expect("sent");
+            next(&mut messages)
+        })
+        .collect();
+    there.send_to(b"later", to).expect("sent");
+    assert!(messages.wait_next().expect("a submission").is_none());
+    assert_eq!(messages.end(), Some(End::Exhausted));
+    for (message, n) in kept.iter().zip(0..) {
+        assert_eq!(message.payload(), [n; 3]);
+    }
+    drop(kept);
+    messages.rearm().expect("room");
+    assert_eq!(next(&mut messages).payload(), b"later");
+    // One without bytes has a sender, and is no end of anything.
+    there.send_to(b"", to).expect("sent");
+    let message = next(&mut messages);
+    assert!(message.payload().is_empty() && message.address().is_some());
+    assert!(messages.wait_next().expect("a submission").is_none());
+    assert_eq!(messages.end(), Some(End::Stopped));
+    messages.rearm().expect("room");
+    there.send_to(b"on", to).expect("sent");
+    assert_eq!(next(&mut messages).payload(), b"on");
+}
+
+#[test]
+fn messages_of_a_stream_end_with_it() {
+    let ring = Ring::new(8).expect("a ring");
+    let (here, mut there) = UnixStream::pair().expect("a pair");
+    let room = MessageRoom::new().address().descriptors(2);
+    let Some(mut messages) = messages(&ring, here, (4, 500), room) else {
+        return;
+    };
+    there.write_all(b"all").expect("sent");
+    let message = next(&mut messages);
+    assert_eq!((message.payload(), message.address()), (&b"all"[..], None));
+    drop(there);
+    assert!(messages.wait_next().expect("a submission").is_none());
+    assert_eq!(messages.end(), Some(End::Finished));
+    let recv = messages.into_operation().expect("it has ended");
+    assert_eq!(recv.buffers.provided(), 3, "one is lent");
+    drop(message);
+    assert_eq!(recv.buffers.provided(), 4);
+}
+
+#[test]
+fn descriptors_of_messages_are_closed_if_nobody_takes_them() {
+    let ring = Ring::new(8).expect("a ring");
+    let (here, there) = UnixStream::pair().expect("a pair");
+    let room = MessageRoom::new().descriptors(3);
+    let Some(mut messages) = messages(&ring, here, (8, 100), room) else {
+        return;
+    };
+    for _ in 0..20 {
+        let writers = pass_pipes(&there, 3);
+        let mut message = next(&mut messages);
+        assert_eq!(message.payload(), b"pipes");
+        assert!(cut_off_by_mistake() || !message.is_control_truncated());
+        assert_eq!(message.control_messages().count(), 0, "no numbers");
+        assert!(writers.iter().all(is_read));
+        let mut fds = message.take_descriptors();
+        assert_eq!((fds.len(), message.take_descriptors().len()), (3, 0));
+        assert_is_pipe(fds.pop().expect("three"));
+        drop(fds);
+        assert!(!writers.iter().any(is_read));
+
+        let writers = pass_pipes(&there, 2);
+        let message = next(&mut messages);
+        assert!(writers.iter().all(is_read));
+        drop(message);
+        assert!(!writers.iter().any(is_read));
+        // Nothing of it is left for one without.
+        (&there).write_all(b"x").expect("sent");
+        let mut message = next(&mut messages);
+        assert_eq!(message.take_descriptors().len(), 0);
+        assert!(!message.is_control_truncated());
+    }
+    // More than there is room for.
+    let writers = pass_pipes(&there, 7);
+    let mut message = next(&mut messages);
+    assert!(message.is_control_truncated());
+    // The last place of three is followed by what fills the word.
+    assert!((3..=4).contains(&message.take_descriptors().len()));
+    assert!(!writers.iter().any(is_read));
+
+    // Taken by nobody, and not even looked at.
+    let looked_at = pass_pipes(&there, 2);
+    ring.submit().expect("a submission");
+    let unseen = pass_pipes(&there, 2);
+    drop(messages);
+    while ring.operations() > 0 {
+        ring.submit_and_wait(1).expect("a submission");
+    }
+    for writers in [looked_at, unseen] {
+        assert!(!writers.iter().any(is_read));
+    }
+}
+
+#[test]
+fn messages_without_room_for_descriptors_come_without_them() {
+    let ring = Ring::new(8).expect("a ring");
+    let (here, there) = UnixStream::pair().expect("a pair");
+    let Some(mut messages) = messages(&ring, here, (8, 100), MessageRoom::default()) else {
+        return;
+    };
+    let writers = pass_pipes(&there, 3);
+    let mut message = next(&mut messages);
+    assert!(message.is_control_truncated());
+    assert_eq!(message.take_descriptors().len(), 0);
+    assert!(!writers.iter().any(is_read));
+}
+
+#[test]
+fn packet_without_bytes_that_brings_descriptors_is_no_end() {
+    let ring = Ring::new(8).expect("a ring");
+    let (here, there) = UnixDatagram::pair().expect("a pair");
+    let room = MessageRoom::new().descriptors(1);
+    let Some(mut messages) = messages(&ring, here, (8, 100), room) else {
+        return;
+    };
+    let (reader, writer) = io::pipe().expect("a pipe");
+    let header = SendHeader::new().descriptors([reader.into()]);
+    let there = Rc::new(there);
+    drop(run(send_msg(Rc::clone(&there), [""], header)));
+    let mut message = next(&mut messages);
+    assert!(message.payload().is_empty() && is_read(&writer));
+    assert_is_pipe(message.take_descriptors().remove(0));
+    assert!(messages.wait_next().expect("a submission").is_none());
+    assert_eq!(messages.end(), Some(End::Stopped));
+    // One with nothing at all cannot be told from an end.
+    messages.rearm().expect("room");
+    there.send(b"").expect("sent");
+    assert!(messages.wait_next().expect("a submission").is_none());
+    assert_eq!(messages.end(), Some(End::Finished));
+    messages.rearm().expect("room");
+    there.send(b"on").expect("sent");
+    assert_eq!(next(&mut messages).payload(), b"on");
+}
+
+#[test]
+fn messages_bring_their_control_data() {
+    let ring = Ring::new(8).expect("a ring");
+    let (here, to) = udp();
+    set_option(&here, libc::SOL_SOCKET, libc::SO_TIMESTAMP, 1);
+    let room = MessageRoom::new().control(RecvHeader::control_room(16));
+    let Some(mut messages) = messages(&ring, here, (8, 100), room) else {
+        return;
+    };
+    let (there, _) = udp();
+    for _ in 0..3 {
+        there.send_to(b"timed", to).expect("sent");
+        let message = next(&mut messages);
+        let all: Vec<_> = message.control_messages().collect();
+        let [time] = all[..] else { panic!("{all:?}") };
+        let kind = (time.level, time.r#type, time.data.len());
+        assert_eq!(kind, (libc::SOL_SOCKET, libc::SCM_TIMESTAMP, 16));
+        assert_eq!(
+            (message.payload(), message.address()),
+            (&b"timed"[..], None)
+        );
+    }
+}
+
+#[test]
+fn messages_that_could_never_come_are_refused() {
+    let ring = Ring::new(8).expect("a ring");
+    for (address, control, bytes) in [
+        (true, 0, 128 + 16),
+        (false, 84, 88 + 16),
+        (false, 500, 100),
+        (true, usize::MAX, 4096),
+        (false, usize::MAX, 4096),
+    ] {
+        let (here, to) = udp();
+        let (there, _) = udp();
+        there.send_to(b"kept", to).expect("sent");
+        let mut room = MessageRoom::new().control(control);
+        if address {
+            room = room.address();
+        }
+        assert!(room.bytes() >= bytes as usize);
+        let here = Rc::new(here);
+        let Some(mut messages) = messages(&ring, Rc::clone(&here), (2, bytes), room) else {
+            return;
+        };
+        let item = messages.wait_next().expect("a submission").expect("an end");
+        assert_eq!(errno(item), libc::EINVAL);
+        assert_eq!(messages.end(), Some(End::Failed));
+        assert_eq!(here.recv(&mut [0; 8]).expect("it is there"), 4);
+    }
+    let params = BufferGroupParams::new(2, 4096).incremental();
+    let Some(buffers) = kernel::since(6, 12, ring.register_group(params)) else {
+        return;
+    };
+    let recv = RecvMsgMulti {
+        socket: udp().0,
+        buffers,
+        room: MessageRoom::new(),
+        flags: 0,
+    };
+    let mut messages = ring.push_stream(recv).expect("room");
+    let item = messages.wait_next().expect("a submission").expect("an end");
+    assert_eq!(errno(item), libc::EINVAL);
 }

@@ -11,7 +11,9 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lio_uring::owned::{Nop, Read, Recv, RecvHeader, RecvMsg, Send, SendHeader, SendMsg, Sleep};
+use lio_uring::owned::{
+    Message, Nop, Read, Recv, RecvHeader, RecvMsg, Send, SendHeader, SendMsg, Sleep,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -252,5 +254,69 @@ fn message_and_its_descriptors_go_from_task_to_task() {
         assert_eq!(count.expect("received"), 6);
         assert_eq!(buffers.concat(), b"a file");
         assert_eq!(header.take_descriptors().len(), 1);
+    });
+}
+
+#[test]
+fn messages_wake_the_task_that_waits_for_them() {
+    const EACH: u32 = 500;
+    on_each(|| async {
+        let (here, there) = (ring(8), ring(8));
+        let to = there.mailbox().expect("a mailbox");
+        let first = Message {
+            to: to.clone(),
+            number: 0,
+            value: 0,
+        };
+        if let Err(error) = here.submit(first).await {
+            // Before Linux 5.18.
+            assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
+            return;
+        }
+        let mut messages = there.messages().expect("nobody else takes them");
+        assert!(there.messages().is_none(), "there is one");
+        assert_eq!(messages.next().await, (0, 0));
+        let mut senders = JoinSet::new();
+        for number in 0..4 {
+            let (here, to) = (here.clone(), to.clone());
+            senders.spawn(async move {
+                for value in 0..EACH {
+                    let to = to.clone();
+                    let message = Message { to, number, value };
+                    here.submit(message).await.expect("it arrives");
+                    if value % 7 == 0 {
+                        tokio::task::yield_now().await;
+                    }
+                }
+            });
+        }
+        let thread = to.clone();
+        let thread =
+            std::thread::spawn(move || (0..EACH).find_map(|value| thread.send(4, value).err()));
+        let mut next = [0; 5];
+        while next[..4] != [EACH; 4] {
+            // The ring's own operations go on meanwhile.
+            there.submit(Nop).await.expect("no error");
+            let (number, value) = messages.next().await;
+            let next = &mut next[usize::try_from(number).expect("one of five")];
+            assert_eq!(value, *next);
+            *next += 1;
+        }
+        senders.join_all().await;
+        // Threads cannot send before Linux 6.13.
+        if thread.join().expect("no panic").is_none() {
+            while next[4] < EACH {
+                assert_eq!(messages.next().await, (4, next[4]));
+                next[4] += 1;
+            }
+        }
+        drop((messages, there));
+        let message = Message {
+            to,
+            number: 1,
+            value: 1,
+        };
+        let error = here.submit(message).await.expect_err("it is gone");
+        assert_eq!(error.raw_os_error(), Some(libc::EPIPE));
     });
 }

@@ -25,11 +25,27 @@ pub struct RecvmsgOut<'b> {
 }
 
 impl<'b> RecvmsgOut<'b> {
+    /// How many bytes every message begins with.
+    pub(crate) const HEADER: usize = size_of::<sys::io_uring_recvmsg_out>();
+
     /// Takes a buffer apart.
     ///
     /// `buffer` is as much of it as the completion's result says, and `msg` what the operation was
     /// pushed with. `None` if that leaves no room for what every message begins with.
     pub fn parse(buffer: &'b [u8], msg: &libc::msghdr) -> Option<Self> {
+        #[allow(
+            clippy::unnecessary_cast,
+            reason = "some C libraries count the control data in 32 bits"
+        )]
+        Self::with_room(
+            buffer,
+            msg.msg_namelen as usize,
+            msg.msg_controllen as usize,
+        )
+    }
+
+    /// Takes a buffer apart that has so much room for the address and for control data.
+    pub(crate) fn with_room(buffer: &'b [u8], name: usize, control: usize) -> Option<Self> {
         let field = |offset: usize| -> Option<u32> {
             let bytes = buffer.get(offset..offset.checked_add(4)?)?;
             bytes.try_into().ok().map(u32::from_ne_bytes)
@@ -39,13 +55,9 @@ impl<'b> RecvmsgOut<'b> {
         let payload_len = field(offset_of!(sys::io_uring_recvmsg_out, payloadlen))?;
         let flags = field(offset_of!(sys::io_uring_recvmsg_out, flags))?;
 
-        let (_, rest) = buffer.split_at_checked(size_of::<sys::io_uring_recvmsg_out>())?;
-        let (name, rest) = rest.split_at_checked(msg.msg_namelen as usize)?;
-        #[allow(
-            clippy::unnecessary_cast,
-            reason = "some C libraries count the control data in 32 bits"
-        )]
-        let (control, payload) = rest.split_at_checked(msg.msg_controllen as usize)?;
+        let (_, rest) = buffer.split_at_checked(Self::HEADER)?;
+        let (name, rest) = rest.split_at_checked(name)?;
+        let (control, payload) = rest.split_at_checked(control)?;
         Some(Self {
             name_len,
             payload_len,

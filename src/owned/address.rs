@@ -142,7 +142,7 @@ impl Address {
     }
 
     /// The address that the kernel has given in these bytes.
-    fn of_kernel(bytes: &[u8]) -> Self {
+    pub(super) fn of_kernel(bytes: &[u8]) -> Self {
         let (family, rest) = split(bytes);
         let internet = match i32::from(libc::sa_family_t::from_ne_bytes(family)) {
             libc::AF_INET if bytes.len() >= size_of::<libc::sockaddr_in>() => {
@@ -279,7 +279,7 @@ impl fmt::Debug for Address {
 }
 
 /// How many bytes the longest address has.
-const ROOM: usize = size_of::<libc::sockaddr_storage>();
+pub(super) const ROOM: usize = size_of::<libc::sockaddr_storage>();
 
 /// Room for an address that the kernel writes, and for its size.
 #[derive(Debug)]

@@ -2,12 +2,15 @@
 
 use std::io;
 use std::mem::ManuallyDrop;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::task::Waker;
 use std::time::Instant;
 
 use super::backlog::Queue;
 use super::drain::{Draining, PATIENCE, drain, push_cancel};
 use super::due::{Due, Slots};
+use super::mailbox::Mailbox;
 use super::ring_id::{RingId, own, refused};
 use super::slot::{Dispose, Kept, State, Waiting, dispose};
 use super::store::{Store, note_of};
@@ -26,6 +29,9 @@ const TRIES: u8 = 4;
 
 /// The lowest number of groups of buffers. Older kernels remember those below.
 const FIRST_GROUP: u16 = 64;
+
+/// How many overflows are looked after before a pass over the completions ends.
+const OVERFLOWS: u32 = 256;
 
 /// The operation has ended already.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +57,11 @@ pub struct Core<T: Threads> {
     pub(super) store: Store,
     /// The number for the next group of buffers.
     next_group: u16,
+    /// A descriptor of the ring's that messages are sent to, as long as it has not ended.
+    door: Option<Arc<OwnedFd>>,
+    overflows: u32,
+    /// Whether a pass over the completions has ended before all was taken.
+    pub(super) has_left_some: bool,
     ended: bool,
 }
 
@@ -61,6 +72,9 @@ impl<T: Threads> Core<T> {
             sq,
             cq,
             next_group: FIRST_GROUP,
+            door: None,
+            overflows: 0,
+            has_left_some: false,
             ended: false,
         }
     }
@@ -301,6 +315,16 @@ impl<T: Threads> Core<T> {
         }
     }
 
+    /// Where messages to the ring go.
+    pub(super) fn mailbox(&mut self) -> io::Result<Mailbox> {
+        if let Some(door) = &self.door {
+            return Ok(Mailbox::new(door));
+        }
+        let fd = self.sq.fd().ok_or(io::ErrorKind::Unsupported)?;
+        let door = Arc::new(fd.try_clone_to_owned()?);
+        Ok(Mailbox::new(self.door.insert(door)))
+    }
+
     /// Whether this process made the ring.
     pub(super) fn is_own(&self) -> bool {
         self.sq.ring().is_own()
@@ -318,10 +342,21 @@ impl<T: Threads> Core<T> {
         }
     }
 
-    /// Whether the kernel holds completions that did not fit into the queue.
+    /// Whether the kernel holds completions that did not fit into the queue, and they are to be taken in
+    /// the same pass.
     #[inline]
-    pub(super) fn has_overflowed(&self) -> bool {
-        self.cq.has_overflowed()
+    pub(super) fn has_overflowed(&mut self) -> bool {
+        self.cq.has_overflowed() && self.goes_on()
+    }
+
+    /// Counts overflows. Messages can come as fast as they are taken, so now and then a pass ends all the
+    /// same.
+    #[cold]
+    #[inline(never)]
+    fn goes_on(&mut self) -> bool {
+        self.overflows = (self.overflows + 1) % OVERFLOWS;
+        self.has_left_some |= self.overflows == 0;
+        self.overflows != 0
     }
 
     /// Asks the kernel to stop the operation in a slot, with the next submission.
@@ -360,6 +395,9 @@ impl<T: Threads> Core<T> {
         }
         // Whatever happens from here on, a panic among it, the table is freed only at the end.
         self.ended = true;
+        // What is being sent may still come.
+        self.door = None;
+        self.store.mail.close();
         if !self.is_own() {
             // The operations are the parent's, and so is what they use.
             return Ok(());

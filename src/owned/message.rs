@@ -116,6 +116,22 @@ impl RawMessage {
         }
         &raw mut self.header
     }
+
+    /// Writes the header anew, with nothing but the room that is asked for. The pointer is good until
+    /// the value is used otherwise.
+    pub(super) fn ask(&mut self, address: usize, control: usize) -> *mut libc::msghdr {
+        self.header = empty_header();
+        self.header.msg_namelen = address.try_into().unwrap_or(0);
+        #[allow(
+            clippy::useless_conversion,
+            clippy::unnecessary_fallible_conversions,
+            reason = "some C libraries count control data in 32 bits"
+        )]
+        {
+            self.header.msg_controllen = control.try_into().unwrap_or(0);
+        }
+        &raw mut self.header
+    }
 }
 
 fn empty_header() -> libc::msghdr {

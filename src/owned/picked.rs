@@ -51,7 +51,7 @@ fn receive<S: Descriptor, T: Threads>(
 }
 
 /// A flag that no kernel knows, for what some kernels would take and do wrong.
-const REFUSED: RecvSendFlags = RecvSendFlags::from_bits_retain(1 << 15);
+pub(super) const REFUSED: RecvSendFlags = RecvSendFlags::from_bits_retain(1 << 15);
 
 /// The entry of a read into a group's buffer.
 fn read<F: Descriptor, T: Threads>(

@@ -2,8 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::mem;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{OwnedFd, RawFd};
 
 use super::address::{Address, AddressRoom};
 use super::buffer::BufferMut;
@@ -12,13 +11,11 @@ use super::descriptor::Descriptor;
 use super::file::count;
 use super::message::{Control, RawMessage, control_room};
 use super::operation::Operation;
+use super::passed::{Passed, others};
 use super::transfer::recv_flags;
 use crate::completion::Completion;
 use crate::entry::Sqe;
-use crate::operation::{self, ControlMessage, ControlMessages};
-
-/// `SCM_PIDFD`, which not every C library has.
-const SCM_PIDFD: i32 = 4;
+use crate::operation::{self, ControlMessage};
 
 /// What comes with the bytes of a message: its sender, descriptors, other control data.
 ///
@@ -32,8 +29,7 @@ struct Received {
     address_len: libc::socklen_t,
     flags: i32,
     control: Control,
-    descriptors: Vec<OwnedFd>,
-    pidfd: Option<OwnedFd>,
+    passed: Passed,
 }
 
 impl RecvHeader {
@@ -51,8 +47,7 @@ impl RecvHeader {
             address_len: 0,
             flags: 0,
             control: Control::with_room(bytes),
-            descriptors: Vec::new(),
-            pidfd: None,
+            passed: Passed::new(),
         }))
     }
 
@@ -77,19 +72,19 @@ impl RecvHeader {
     /// Takes the descriptors that have come with the message. They are closed otherwise.
     #[doc(alias = "SCM_RIGHTS")]
     pub fn take_descriptors(&mut self) -> Vec<OwnedFd> {
-        mem::take(&mut self.0.descriptors)
+        self.0.passed.take_descriptors()
     }
 
     /// Takes the descriptor of the process that has sent the message, if the socket was told to
     /// receive it.
     #[doc(alias("SCM_PIDFD", "SO_PASSPIDFD"))]
     pub fn take_pidfd(&mut self) -> Option<OwnedFd> {
-        self.0.pidfd.take()
+        self.0.passed.take_pidfd()
     }
 
     /// The other messages of the control data: times, credentials, the error of a socket.
     pub fn control_messages(&self) -> impl Iterator<Item = ControlMessage<'_>> {
-        ControlMessages::of(self.0.control.bytes()).filter(|message| !is_descriptors(message))
+        others(self.0.control.bytes())
     }
 
     /// `MSG_*`: what is special about the message.
@@ -115,8 +110,7 @@ impl RecvHeader {
     /// otherwise, and the buffers moved or used.
     fn compose(&mut self, buffers: &mut [impl BufferMut]) -> *mut libc::msghdr {
         let received = &mut *self.0;
-        received.descriptors.clear();
-        received.pidfd = None;
+        received.passed.clear();
         (received.address_len, received.flags) = (0, 0);
         // Whatever is found there later, the kernel has written.
         received.control.erase();
@@ -134,43 +128,17 @@ impl RecvHeader {
         buffers: &mut impl Buffers<Buffer: BufferMut>,
         done: Completion,
     ) -> io::Result<usize> {
+        let received = &mut *self.0;
         // A kernel that continues a receive for `MSG_WAITALL` counts the control data of its last part
         // only. So all of the room is looked at.
-        self.own_descriptors();
+        // SAFETY: it was zeros when the kernel got it, and this is done once when it has ended.
+        unsafe { received.passed.own(received.control.bytes()) };
         let bytes = count(done)?;
-        let received = &mut *self.0;
         received.address_len = received.raw.header.msg_namelen;
         received.flags = received.raw.header.msg_flags & !libc::MSG_CMSG_CLOEXEC;
         // SAFETY: the kernel has filled the rooms one after the other, up to here.
         Ok(unsafe { buffers.fill(bytes) })
     }
-
-    /// Owns the descriptors that the control data has brought.
-    fn own_descriptors(&mut self) {
-        let received = &mut *self.0;
-        for message in ControlMessages::of(received.control.bytes()).filter(is_descriptors) {
-            let numbers = message.data.chunks_exact(size_of::<RawFd>()).map(|number| {
-                let number = number.try_into().expect("as many bytes as a number has");
-                RawFd::from_ne_bytes(number)
-            });
-            // Of a process that has gone there is an error instead.
-            for number in numbers.filter(|number| *number >= 0) {
-                // SAFETY: the kernel has just made it, for whoever takes this completion, and has
-                // written its number to memory that nobody else writes to; it is looked at once.
-                let fd = unsafe { OwnedFd::from_raw_fd(number) };
-                if message.r#type == SCM_PIDFD {
-                    received.pidfd = Some(fd);
-                } else {
-                    received.descriptors.push(fd);
-                }
-            }
-        }
-    }
-}
-
-/// Whether the kernel has made descriptors for a control message.
-fn is_descriptors(message: &ControlMessage<'_>) -> bool {
-    message.level == libc::SOL_SOCKET && [libc::SCM_RIGHTS, SCM_PIDFD].contains(&message.r#type)
 }
 
 impl Default for RecvHeader {
@@ -184,7 +152,7 @@ impl fmt::Debug for RecvHeader {
         f.debug_struct("RecvHeader")
             .field("address", &self.address())
             .field("flags", &self.flags())
-            .field("descriptors", &self.0.descriptors)
+            .field("descriptors", &self.0.passed.descriptors())
             .finish_non_exhaustive()
     }
 }

@@ -17,6 +17,7 @@ use super::buffer_group::{BufferGroup, BufferGroupParams};
 use super::chain::{Chain, Within};
 use super::core::{Core, StillInFlight};
 use super::drain::deadline;
+use super::mailbox::{Mailbox, Messages};
 use super::operation::Operation;
 use super::registered_pool::RegisteredPool;
 use super::slot::Dispose;
@@ -344,6 +345,46 @@ impl Ring {
         pool: BufferPool,
     ) -> Result<RegisteredPool<OneThread>, RegisterError> {
         self.with_core(|core| RegisteredPool::register(&mut core.sq, pool))
+    }
+
+    /// Where messages to the ring go, from other rings and from other threads.
+    ///
+    /// # Errors
+    ///
+    /// What keeps a descriptor from being duplicated; [`Unsupported`](io::ErrorKind::Unsupported) for a
+    /// ring that [has none](IoUringParams::registered_fd_only).
+    pub fn mailbox(&self) -> io::Result<Mailbox> {
+        self.with_core(Core::mailbox)
+    }
+
+    /// What takes the messages to the ring. `None` as long as there is another.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use lio_uring::owned::Ring;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let ring = Ring::new(8)?;
+    /// let mailbox = ring.mailbox()?;
+    /// let mut messages = ring.messages().expect("nobody else takes them");
+    /// # let sender =
+    /// thread::spawn(move || mailbox.send(5, 7))
+    /// # ; if sender.join().expect("no panic").is_err() {
+    /// #     return Ok(()); // Older than Linux 6.13.
+    /// # }
+    /// ;
+    /// assert_eq!(messages.wait()?, (5, 7));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn messages(&self) -> Option<Messages<&Self>> {
+        Messages::of(self)
+    }
+
+    /// What takes the messages to the ring, and keeps the ring alive instead of borrowing it. `None` as
+    /// long as there is another.
+    pub fn messages_shared(self: &Rc<Self>) -> Option<Messages<Rc<Self>>> {
+        Messages::of(Rc::clone(self))
     }
 
     /// Hands what was pushed to the kernel, and takes what has ended.

@@ -5,7 +5,8 @@ use std::mem::{self, ManuallyDrop};
 use super::backlog::Backlog;
 use super::drain::CANCEL;
 use super::due::{Due, Orphan};
-use super::slot::{Dispose, State, Table};
+use super::mail::{self, Mail};
+use super::slot::{Dispose, State, Table, Waiting};
 use crate::completion::{Completion, CompletionFlags};
 use crate::entry::Sqe;
 use crate::register::BufferCursor;
@@ -18,6 +19,8 @@ pub(super) struct Store {
     backlog: Backlog,
     /// Where the kernel is in groups whose buffers are used up piece by piece.
     cursors: Vec<(u16, BufferCursor)>,
+    /// Messages of other rings.
+    pub(super) mail: Mail,
 }
 
 /// The flags of a completion that is not simply the only one of its operation, or that names a
@@ -45,6 +48,7 @@ impl Store {
             table: ManuallyDrop::new(Table::new(slots)),
             backlog: Backlog::new(),
             cursors: Vec::new(),
+            mail: Mail::new(),
         }
     }
 
@@ -84,7 +88,7 @@ impl Store {
     #[inline]
     pub(super) fn settle(&mut self, done: Completion, due: &mut Due) -> bool {
         if done.user_data >= self.table.len().into() {
-            return self.settle_cancellation(done, due);
+            return self.settle_other(done, due);
         }
         #[expect(clippy::cast_possible_truncation, reason = "it was compared")]
         let index = done.user_data as u32;
@@ -109,10 +113,14 @@ impl Store {
         self.settle_rarely(done, index, due)
     }
 
-    /// Notes how a cancellation has ended.
+    /// Notes what is not the end of an operation: a message, or how a cancellation has ended.
     #[cold]
     #[inline(never)]
-    fn settle_cancellation(&mut self, done: Completion, due: &mut Due) -> bool {
+    fn settle_other(&mut self, done: Completion, due: &mut Due) -> bool {
+        if let Some(number) = mail::number(done.user_data) {
+            let waker = self.mail.put(number, done.res.cast_unsigned());
+            return waker.is_none_or(|waker| due.wake(Waiting::new(waker)));
+        }
         let index = u32::try_from(done.user_data.wrapping_sub(CANCEL)).ok();
         let Some(index) = index.filter(|&index| index < self.table.len()) else {
             return true;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
+use std::mem::take;
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -18,6 +19,7 @@ use super::access::{Access, KEY, Key, RingRef};
 use super::buffer_group::{BufferGroup, BufferGroupParams};
 use super::chain::Chain;
 use super::core::Core;
+use super::mailbox::{Mailbox, Messages};
 use super::operation::Operation;
 use super::registered_pool::RegisteredPool;
 use super::ring::Full;
@@ -308,6 +310,21 @@ impl TokioRing {
         self.with_core(|core| RegisteredPool::register(&mut core.sq, pool))
     }
 
+    /// Where messages to the ring go, from other rings and from other threads.
+    ///
+    /// # Errors
+    ///
+    /// What keeps a descriptor from being duplicated.
+    pub fn mailbox(&self) -> io::Result<Mailbox> {
+        self.with_core(Core::mailbox)
+    }
+
+    /// What takes the messages to the ring, and keeps the ring alive. `None` as long as there is
+    /// another.
+    pub fn messages(&self) -> Option<Messages<TokioRef>> {
+        Messages::of(TokioRef(Arc::clone(&self.shared)))
+    }
+
     fn with_core<R>(&self, function: impl FnOnce(&mut Core<AnyThread>) -> R) -> R {
         let core = self.shared.core.lock();
         function(&mut core.unwrap_or_else(PoisonError::into_inner))
@@ -356,6 +373,10 @@ async fn drive(fd: AsyncFd<OwnedFd>, retry: Arc<Notify>, ring: Weak<Shared>) {
                 ring.flush();
             } else {
                 ring.reap();
+            }
+            // The descriptor does not become readable once more for it.
+            if ring.with(KEY, |core| take(&mut core.has_left_some)) {
+                ring.0.retry.notify_one();
             }
         }));
         if retries {

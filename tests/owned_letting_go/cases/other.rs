@@ -3,13 +3,31 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lio_uring::owned::{Nop, Poll, Recv, Ring, Sleep};
+use lio_uring::owned::{Message, Nop, Poll, Recv, Ring, Sleep};
 
 use crate::world::BYTES;
-use crate::{Case, Way, let_go, push, settle};
+use crate::{Case, Way, let_go, let_go_in, push, settle};
 
 pub(crate) const CASES: &[(&str, Case)] = &[
     ("Nop", |_, way| let_go(way, Nop)),
+    ("Message", |_, way| {
+        let there = Ring::new(8).expect("a ring");
+        let to = there.mailbox().expect("a mailbox");
+        let (number, value) = (1, 2);
+        let_go(way, Message { to, number, value });
+        there.submit().expect("a submission");
+        let messages = there.messages();
+        let came = messages.expect("nobody else takes them").try_take();
+        // It is sent unless the ring is gone first.
+        assert!(came.is_none_or(|message| message == (1, 2)));
+    }),
+    ("Message", |_, way| {
+        // To the ring that it is pushed to.
+        let ring = Ring::new(8).expect("a ring");
+        let to = ring.mailbox().expect("a mailbox");
+        let (number, value) = (1, 2);
+        let_go_in(ring, way, Message { to, number, value });
+    }),
     ("Sleep", |_, way| {
         let_go(way, Sleep::new(Duration::from_secs(3600)));
     }),

@@ -7,8 +7,8 @@ use std::thread;
 use std::time::Duration;
 
 use lio_uring::owned::{
-    AcceptMulti, BufferGroup, BufferGroupParams, PollMulti, ReadMulti, ReadPicked, RecvBundle,
-    RecvMulti, RecvMultiBundle, RecvPicked, Ring, Ticks,
+    AcceptMulti, BufferGroup, BufferGroupParams, MessageRoom, PollMulti, ReadMulti, ReadPicked,
+    RecvBundle, RecvMsgMulti, RecvMulti, RecvMultiBundle, RecvPicked, Ring, Ticks,
 };
 
 use crate::world::BYTES;
@@ -118,6 +118,37 @@ pub(crate) const CASES: &[(&str, Case)] = &[
                 let recv = RecvMultiBundle {
                     socket,
                     buffers,
+                    flags: 0,
+                };
+                let_go_of_stream(ring, way, recv);
+            });
+        });
+    }),
+    ("RecvMsgMulti", |world, way| {
+        let small = BufferGroupParams::new(64, 1000);
+        for params in [small, small.incremental()] {
+            with_group(way, params, |ring, buffers, way| {
+                // Each brings descriptors of its own.
+                world.pass_descriptors();
+                world.pass_descriptors();
+                let recv = RecvMsgMulti {
+                    socket: Arc::clone(&world.stream),
+                    buffers,
+                    room: MessageRoom::new().address().descriptors(4),
+                    flags: 0,
+                };
+                let_go_of_stream(ring, way, recv);
+            });
+        }
+    }),
+    ("RecvMsgMulti", |_, way| {
+        let small = BufferGroupParams::new(64, 200);
+        with_group(way, small, |ring, buffers, way| {
+            with_busy_socket(way, |socket| {
+                let recv = RecvMsgMulti {
+                    socket,
+                    buffers,
+                    room: MessageRoom::new(),
                     flags: 0,
                 };
                 let_go_of_stream(ring, way, recv);
