@@ -13,28 +13,18 @@ use std::rc::Rc;
 
 use lio_uring::operation::OpCode;
 use lio_uring::owned::{
-    Accept, AcceptFrom, Address, AddressOf, Bind, Connect, Operation, RecvHeader, RecvMsg, Ring,
-    SendHeader, SendMsg, Socket,
+    Accept, AcceptFrom, Address, AddressOf, Bind, Connect, RecvHeader, RecvMsg, Ring, SendHeader,
+    SendMsg, Socket,
 };
+
+use outcome::{errno, run};
 
 #[path = "support/kernel.rs"]
 mod kernel;
 #[path = "support/needs.rs"]
 mod needs;
-
-/// Runs an operation on a ring of its own.
-#[track_caller]
-fn run<O: Operation + 'static>(operation: O) -> O::Output {
-    let ring = Ring::new(2).expect("a ring");
-    let ticket = ring.push(operation).expect("room");
-    ticket.wait().expect("a submission")
-}
-
-#[track_caller]
-fn errno<T: std::fmt::Debug>(result: io::Result<T>) -> i32 {
-    let error = result.expect_err("an error");
-    error.raw_os_error().expect("one of the kernel's")
-}
+#[path = "support/outcome.rs"]
+mod outcome;
 
 #[test]
 fn addresses_of_the_internet_are_those_they_were_made_of() {

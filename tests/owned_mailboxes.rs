@@ -4,6 +4,8 @@
 #[path = "support/kernel.rs"]
 #[allow(dead_code, reason = "not all of it is needed here")]
 mod kernel;
+#[path = "support/outcome.rs"]
+mod outcome;
 
 use std::cell::Cell;
 use std::io::{self, Write as _};
@@ -18,6 +20,8 @@ use std::time::Duration;
 use lio_uring::owned::{
     Full, Mailbox, Message, Messages, Nop, Recv, Ring, Sleep, Ticks, UniformRing,
 };
+
+use outcome::errno;
 
 fn ring() -> Ring {
     Ring::new(8).expect("a ring")
@@ -48,12 +52,6 @@ fn send(ring: &Ring, to: &Mailbox, number: u64, value: u32) -> io::Result<()> {
     let to = to.clone();
     let ticket = ring.push(Message { to, number, value }).expect("room");
     ticket.wait().expect("a submission")
-}
-
-#[track_caller]
-fn errno(result: io::Result<()>) -> i32 {
-    let error = result.expect_err("an error");
-    error.raw_os_error().expect("one of the kernel's")
 }
 
 #[test]

@@ -12,9 +12,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use lio_uring::operation::{ControlMessage, OpCode};
 use lio_uring::owned::{
-    Address, BufferGroupParams, BufferMut, Descriptor, End, MessageRoom, Operation,
-    ReceivedMessage, RecvHeader, RecvMsg, RecvMsgMulti, Ring, SendHeader, SendMsg, SendMsgZc,
-    SendTo, SendToZc, Stream,
+    Address, BufferGroupParams, BufferMut, Descriptor, End, MessageRoom, ReceivedMessage,
+    RecvHeader, RecvMsg, RecvMsgMulti, Ring, SendHeader, SendMsg, SendMsgZc, SendTo, SendToZc,
+    Stream,
 };
 
 #[path = "support/kernel.rs"]
@@ -24,18 +24,14 @@ mod needs;
 #[macro_use]
 #[path = "support/rings.rs"]
 mod rings;
+#[path = "support/outcome.rs"]
+mod outcome;
 #[path = "support/sockets.rs"]
 mod sockets;
 
 use sockets::{assert_empty, bytes, set_option, take, tcp, udp};
 
-/// Runs an operation on a ring of its own.
-#[track_caller]
-fn run<O: Operation + 'static>(operation: O) -> O::Output {
-    let ring = Ring::new(2).expect("a ring");
-    let ticket = ring.push(operation).expect("room");
-    ticket.wait().expect("a submission")
-}
+use outcome::{errno, run};
 
 /// Receives without waiting.
 fn recv_msg<S, V>(socket: S, buffers: V, header: RecvHeader) -> RecvMsg<S, V> {
@@ -54,12 +50,6 @@ fn send_msg<S, V>(socket: S, buffers: V, header: SendHeader) -> SendMsg<S, V> {
         header,
         flags: 0,
     }
-}
-
-#[track_caller]
-fn errno<T: std::fmt::Debug>(result: io::Result<T>) -> i32 {
-    let error = result.expect_err("an error");
-    error.raw_os_error().expect("one of the kernel's")
 }
 
 /// The flag that the kernel may set for Unix sockets although nothing was cut off.

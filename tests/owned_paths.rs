@@ -12,37 +12,26 @@ use std::time::Duration;
 
 use lio_uring::operation::OpCode;
 use lio_uring::owned::{
-    Cwd, Link, MakeDirectory, Metadata, Open, OpenAt, OpenAt2, Operation, Remove, Rename,
-    ResolveFlags, Ring, Statx, Symlink,
+    Cwd, Link, MakeDirectory, Metadata, Open, OpenAt, OpenAt2, Remove, Rename, ResolveFlags, Ring,
+    Statx, Symlink,
 };
 
 #[path = "support/folder.rs"]
 mod folder;
 #[path = "support/needs.rs"]
 mod needs;
+#[path = "support/outcome.rs"]
+mod outcome;
 #[path = "support/stops.rs"]
 mod stops;
 
 use folder::{Folder, c_path};
 use stops::assert_stops;
 
+use outcome::{errno, run};
+
 fn directory(folder: &Folder) -> Arc<File> {
     Arc::new(File::open(folder.path.path()).expect("the folder"))
-}
-
-/// Carries an operation out, and returns what comes of it.
-#[track_caller]
-fn run<O: Operation + 'static>(operation: O) -> O::Output {
-    let ring = Ring::new(8).expect("a ring");
-    let output = ring.push(operation).expect("room").wait();
-    assert_eq!(ring.operations(), 0);
-    output.expect("an end")
-}
-
-/// The errno of a failed operation.
-#[track_caller]
-fn errno<T>(result: io::Result<T>) -> Option<i32> {
-    result.err().expect("an error").raw_os_error()
 }
 
 #[test]
@@ -60,7 +49,7 @@ fn make_directory_makes_one_with_its_mode() -> io::Result<()> {
     let metadata = fs::metadata(folder.path.path().join("new"))?;
     assert!(metadata.is_dir());
     assert_eq!(metadata.permissions().mode() & 0o777, 0o700);
-    assert_eq!(errno(run(make)), Some(libc::EEXIST));
+    assert_eq!(errno(run(make)), libc::EEXIST);
 
     run(MakeDirectory {
         directory: Cwd,
@@ -84,8 +73,8 @@ fn remove_removes_names_and_empty_directories() -> io::Result<()> {
     };
     run(remove("one", 0))?;
     assert!(!folder.has("one"));
-    assert_eq!(errno(run(remove("one", 0))), Some(libc::ENOENT));
-    assert_eq!(errno(run(remove("empty", 0))), Some(libc::EISDIR));
+    assert_eq!(errno(run(remove("one", 0))), libc::ENOENT);
+    assert_eq!(errno(run(remove("empty", 0))), libc::EISDIR);
     run(remove("empty", libc::AT_REMOVEDIR))?;
     assert!(!folder.has("empty"));
     run(Remove {
@@ -114,7 +103,7 @@ fn rename_moves_between_directories_and_replaces_unless_told_not_to() -> io::Res
     assert!(!here.has("one"));
     assert_eq!(there.text("three"), "one");
     let kept = run(rename("two", "three", libc::RENAME_NOREPLACE));
-    assert_eq!(errno(kept), Some(libc::EEXIST));
+    assert_eq!(errno(kept), libc::EEXIST);
     assert_eq!(
         (here.text("two"), there.text("three")),
         ("two".into(), "one".into())
@@ -147,7 +136,7 @@ fn link_gives_a_file_another_name() -> io::Result<()> {
     let names = ["one", "again"].map(|name| fs::metadata(folder.path.path().join(name)));
     let [one, again] = names.map(|metadata| metadata.expect("a file").ino());
     assert_eq!(one, again);
-    assert_eq!(errno(run(link)), Some(libc::EEXIST));
+    assert_eq!(errno(run(link)), libc::EEXIST);
     Ok(())
 }
 
@@ -165,7 +154,7 @@ fn symlink_says_what_it_was_given() -> io::Result<()> {
     run(symlink.clone())?;
     let target = fs::read_link(folder.path.path().join("link"))?;
     assert_eq!(target, Path::new("no such file"));
-    assert_eq!(errno(run(symlink)), Some(libc::EEXIST));
+    assert_eq!(errno(run(symlink)), libc::EEXIST);
     Ok(())
 }
 
@@ -186,7 +175,7 @@ fn open_at_starts_from_the_directory() -> io::Result<()> {
     File::from(new).write_all(b"new text")?;
     assert_eq!(folder.text("new"), "new text");
     let again = run(open("new", libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL));
-    assert_eq!(errno(again), Some(libc::EEXIST));
+    assert_eq!(errno(again), libc::EEXIST);
     Ok(())
 }
 
@@ -218,18 +207,18 @@ fn open_at2_leads_nowhere_that_it_may_not() -> io::Result<()> {
         assert_eq!(io::read_to_string(File::from(file))?, "one");
     }
     open("out", ResolveFlags::empty())?;
-    assert_eq!(errno(open("out", ResolveFlags::BENEATH)), Some(libc::EXDEV));
+    assert_eq!(errno(open("out", ResolveFlags::BENEATH)), libc::EXDEV);
     let linked = open("link", ResolveFlags::NO_SYMLINKS);
-    assert_eq!(errno(linked), Some(libc::ELOOP));
+    assert_eq!(errno(linked), libc::ELOOP);
     let root = File::from(open("/", ResolveFlags::IN_ROOT)?);
     assert_eq!(root.metadata()?.ino(), fs::metadata(&folder.path)?.ino());
     let unknown = ResolveFlags::from_bits_retain(1 << 40);
-    assert_eq!(errno(open("one", unknown)), Some(libc::EINVAL));
+    assert_eq!(errno(open("one", unknown)), libc::EINVAL);
 
     // A mode is for what is made.
     let (path, none) = (folder.c_path("new"), ResolveFlags::empty());
     let refused = OpenAt2::new(Cwd, path.clone(), libc::O_RDWR, none).mode(0o600);
-    assert_eq!(errno(run(refused)), Some(libc::EINVAL));
+    assert_eq!(errno(run(refused)), libc::EINVAL);
     let flags = libc::O_RDWR | libc::O_CREAT;
     let made = File::from(run(OpenAt2::new(Cwd, path, flags, none).mode(0o600))?);
     assert_eq!(made.metadata()?.permissions().mode() & 0o777, 0o600);
@@ -319,12 +308,12 @@ fn statx_tells_no_time_that_is_not_known() -> io::Result<()> {
 #[test]
 fn statx_that_cannot_be_gives_an_error() {
     let missing = run(Statx::new(Cwd, c"/no/such/file"));
-    assert_eq!(errno(missing), Some(libc::ENOENT));
+    assert_eq!(errno(missing), libc::ENOENT);
     let unknown = run(Statx::new(Cwd, c"/").flags(1));
-    assert_eq!(errno(unknown), Some(libc::EINVAL));
+    assert_eq!(errno(unknown), libc::EINVAL);
     let reserved = run(Statx::new(Cwd, c"/").mask(1 << 31));
-    assert_eq!(errno(reserved), Some(libc::EINVAL));
+    assert_eq!(errno(reserved), libc::EINVAL);
     let file = tempfile::tempfile().expect("a file");
     let below = run(Statx::new(file, c"one"));
-    assert_eq!(errno(below), Some(libc::ENOTDIR));
+    assert_eq!(errno(below), libc::ENOTDIR);
 }

@@ -4,6 +4,8 @@
 #[path = "support/kernel.rs"]
 #[allow(dead_code, reason = "not all of it is needed here")]
 mod kernel;
+#[path = "support/outcome.rs"]
+mod outcome;
 
 use std::ffi::CString;
 use std::fs::{self, File};
@@ -19,6 +21,8 @@ use lio_uring::owned::{
 };
 use lio_uring::{BufferPool, RegisterCause};
 
+use outcome::errno;
+
 fn ring() -> Ring {
     Ring::new(16).expect("a ring")
 }
@@ -33,10 +37,6 @@ fn run<O: Operation + 'static>(ring: &Ring, operation: O) -> O::Output {
 
 fn slots(ring: &Ring, named: u32) -> Slots {
     ring.register_slots(named).expect("places")
-}
-
-fn errno<T: std::fmt::Debug>(result: std::io::Result<T>) -> Option<i32> {
-    result.expect_err("an error").raw_os_error()
 }
 
 fn read(file: Slot) -> Read<Slot, Vec<u8>> {
@@ -79,7 +79,7 @@ fn files_in_places_are_read_and_written() {
     assert!(slots.take().is_none());
     assert_eq!(
         errno(slots.insert(File::open(&path).expect("a file"))),
-        Some(libc::ENFILE)
+        libc::ENFILE
     );
     let (count, text) = run(&ring, read(slot.clone()));
     assert_eq!(
@@ -123,7 +123,7 @@ fn places_of_another_ring_are_refused() {
         .insert(File::open("/proc/self/exe").expect("a file"))
         .expect("a place");
     let (count, _) = run(&ring, read(slot.clone()));
-    assert_eq!(errno(count), Some(libc::EBADF));
+    assert_eq!(errno(count), libc::EBADF);
     let (count, start) = run(&other, read(slot));
     assert_eq!(
         (count.expect("no error"), &start[..4]),
@@ -140,7 +140,7 @@ fn files_are_opened_and_closed_in_a_place() {
     let slots = slots(&ring, 2);
     let slot = slots.take().expect("a place");
     let (count, _) = run(&ring, read(slot.clone()));
-    assert_eq!(errno(count), Some(libc::EBADF), "nothing is there");
+    assert_eq!(errno(count), libc::EBADF, "nothing is there");
     let open = |path: &str, slot: &Slot| OpenDirect {
         path: CString::new(path).expect("no NUL"),
         flags: libc::O_RDONLY,
@@ -154,14 +154,14 @@ fn files_are_opened_and_closed_in_a_place() {
     drop(run(&ring, open("/dev/zero", &slot)).expect("no error"));
     assert_eq!(run(&ring, read(slot.clone())).1[..4], [0; 4]);
     let error = run(&ring, open("/nowhere", &slot));
-    assert_eq!(errno(error), Some(libc::ENOENT));
+    assert_eq!(errno(error), libc::ENOENT);
 
     let (closed, slot) = run(&ring, CloseDirect { slot });
     closed.expect("no error");
     let (count, _) = run(&ring, read(slot.clone()));
-    assert_eq!(errno(count), Some(libc::EBADF));
+    assert_eq!(errno(count), libc::EBADF);
     let (closed, slot) = run(&ring, CloseDirect { slot });
-    assert_eq!(errno(closed), Some(libc::EBADF), "nothing is there");
+    assert_eq!(errno(closed), libc::EBADF, "nothing is there");
     drop((slot, opened));
     assert_eq!(slots.available(), 2);
 }
@@ -221,7 +221,7 @@ fn connections_are_accepted_into_places_that_the_kernel_picks() {
     let slots = ring.register_picked_slots(3).expect("places");
     assert!(slots.take().is_none());
     let refused = slots.insert(File::open("/dev/null").expect("a file"));
-    assert_eq!(errno(refused), Some(libc::ENFILE));
+    assert_eq!(errno(refused), libc::ENFILE);
     let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
     let address = listener.local_addr().expect("one");
     let accept = AcceptMultiDirect {
@@ -252,7 +252,7 @@ fn connections_are_accepted_into_places_that_the_kernel_picks() {
             .wait_next()
             .expect("a submission")
             .expect("an error");
-        assert_eq!(errno(none), Some(libc::ENFILE));
+        assert_eq!(errno(none), libc::ENFILE);
         assert_eq!(connections.end(), Some(End::Failed));
         let got = client.read(&mut [0; 8]);
         assert!(matches!(got, Ok(0) | Err(_)), "{got:?}");
@@ -278,7 +278,7 @@ fn kernel_picks_no_place_where_there_is_none_for_it() {
         .wait_next()
         .expect("a submission")
         .expect("an error");
-    assert_eq!(errno(none), Some(libc::EINVAL));
+    assert_eq!(errno(none), libc::EINVAL);
 }
 
 #[test]
@@ -416,7 +416,7 @@ fn leases_of_another_ring_are_refused_and_come_back() {
             offset: 0,
         },
     );
-    assert_eq!(errno(count), Some(libc::EBADF));
+    assert_eq!(errno(count), libc::EBADF);
     drop(lease);
     assert!(others.take().is_some());
 }

@@ -7,8 +7,8 @@ use std::rc::Rc;
 
 use lio_uring::operation::OpCode;
 use lio_uring::owned::{
-    BytesReadable, BytesUnsent, Descriptor, GetSocketOption, Operation, OptionValue, Ring,
-    SetSocketOption, SocketOption,
+    BytesReadable, BytesUnsent, Descriptor, GetSocketOption, OptionValue, SetSocketOption,
+    SocketOption,
 };
 
 #[path = "support/needs.rs"]
@@ -16,29 +16,19 @@ mod needs;
 #[macro_use]
 #[path = "support/rings.rs"]
 mod rings;
+#[path = "support/outcome.rs"]
+mod outcome;
 #[path = "support/sockets.rs"]
 mod sockets;
 
 use sockets::{await_data, fill, listener, option, take, tcp, udp};
 
+use outcome::{errno, run};
+
 /// Whether the kernel has the commands for amounts and options: the last came with Linux 6.7.
 #[track_caller]
 fn has_commands() -> bool {
     needs::operations(&[OpCode::FUTEX_WAIT])
-}
-
-/// Runs an operation on a ring of its own.
-#[track_caller]
-fn run<O: Operation + 'static>(operation: O) -> O::Output {
-    let ring = Ring::new(2).expect("a ring");
-    let ticket = ring.push(operation).expect("room");
-    ticket.wait().expect("a submission")
-}
-
-#[track_caller]
-fn errno<T: std::fmt::Debug>(result: io::Result<T>) -> i32 {
-    let error = result.expect_err("an error");
-    error.raw_os_error().expect("one of the kernel's")
 }
 
 fn get<S: 'static, T: OptionValue + 'static>(
