@@ -336,7 +336,8 @@ fn ticket_that_is_kept_in_another_operation_stands_for_nothing_after_the_scope()
             drop(scope.push(poll).expect("room"));
         });
         assert_eq!(ring.operations(), 0);
-        // The slots are as good as new.
+        // The slots are as good as new, and the queue without the cancellation.
+        ring.submit().expect("a submission");
         let tickets = ring.push_chain(vec![Nop; 8]).expect("room");
         for ticket in tickets {
             ticket.wait().expect("a submission").expect("no error");

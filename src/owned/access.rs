@@ -102,6 +102,11 @@ impl<A: Access + ?Sized> Slots for Shared<'_, A> {
         self.0.submit_now();
     }
 
+    fn cancel_later(&mut self, index: u32) {
+        self.0.with(KEY, |core| core.cancel_later(index));
+        self.0.submit_now();
+    }
+
     fn next_item(&mut self, index: u32) -> Option<Completion> {
         self.0.with(KEY, |core| core.store.next_item(index))
     }

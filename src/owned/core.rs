@@ -8,7 +8,7 @@ use std::task::Waker;
 use std::time::Instant;
 
 use super::backlog::Queue;
-use super::drain::{Draining, PATIENCE, drain, push_cancel};
+use super::drain::{Draining, PATIENCE, drain, push_cancel, push_timer};
 use super::due::{Due, Slots};
 use super::mailbox::Mailbox;
 use super::ring_id::{RingId, own, refused};
@@ -25,7 +25,7 @@ use crate::submission::SubmissionQueue;
 /// How often the kernel is asked to stop an operation. It does not find one that is just about to try
 /// again, since something has woken it, and that may then go on waiting; nor does it always stop one
 /// that a worker is just taking up.
-const TRIES: u8 = 4;
+const TRIES: u8 = 20;
 
 /// The lowest number of groups of buffers. Older kernels remember those below.
 const FIRST_GROUP: u16 = 64;
@@ -330,6 +330,15 @@ impl<T: Threads> Core<T> {
         self.sq.ring().is_own()
     }
 
+    /// Has an operation cancelled once more after some time: until then it may have begun to wait.
+    ///
+    /// If there is no room for that, it goes on until it ends by itself.
+    pub(super) fn cancel_later(&mut self, index: u32) {
+        if !push_timer(&mut self.sq, index) && self.sq.submit().is_ok() {
+            push_timer(&mut self.sq, index);
+        }
+    }
+
     /// Asks the kernel once more to stop an operation that nobody waits for, if the slot still has
     /// one.
     pub(super) fn cancel_again(&mut self, index: u32) {
@@ -467,6 +476,10 @@ impl<T: Threads> Draining for Core<T> {
 impl<T: Threads> Slots for Core<T> {
     fn cancel_again(&mut self, index: u32) {
         Self::cancel_again(self, index);
+    }
+
+    fn cancel_later(&mut self, index: u32) {
+        Self::cancel_later(self, index);
     }
 
     fn next_item(&mut self, index: u32) -> Option<Completion> {

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::kind::Threads;
-use crate::operation::{Cancel, CancelFlags};
+use crate::operation::{Cancel, CancelFlags, Timeout, TimeoutFlags, Timespec};
 use crate::submission::SubmissionQueue;
 use crate::wait::Wait;
 
@@ -13,6 +13,9 @@ pub(super) const NOBODY: u64 = u64::MAX;
 
 /// What is added to a slot's number for the cancellation of its operation.
 pub(super) const CANCEL: u64 = 1 << 32;
+
+/// What is added to a slot's number for the time after which its operation is cancelled once more.
+pub(super) const LATER: u64 = 1 << 33;
 
 /// How long a dropped ring waits for what the kernel still has, before it leaks it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -61,6 +64,23 @@ pub(super) fn push_cancel<T: Threads>(queue: &mut SubmissionQueue<T>, index: u32
     };
     // SAFETY: a cancellation points to nothing.
     unsafe { queue.push(&cancel, CANCEL | u64::from(index)) }.is_ok()
+}
+
+/// How long it takes until an operation is cancelled once more.
+static SOON: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 1_000_000,
+};
+
+/// Pushes a timer for an operation that is to be cancelled once more, if there is room.
+pub(super) fn push_timer<T: Threads>(queue: &mut SubmissionQueue<T>, index: u32) -> bool {
+    let timer = Timeout {
+        ts: &raw const SOON,
+        count: 0,
+        flags: TimeoutFlags::empty(),
+    };
+    // SAFETY: the time is there for ever.
+    unsafe { queue.push(&timer, LATER | u64::from(index)) }.is_ok()
 }
 
 /// Cancels everything and waits until the kernel has nothing more, or the deadline has passed.

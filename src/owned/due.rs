@@ -70,6 +70,9 @@ pub(super) trait Slots {
     /// Asks the kernel once more to stop the operation in a slot.
     fn cancel_again(&mut self, index: u32);
 
+    /// Does so after some time.
+    fn cancel_later(&mut self, index: u32);
+
     /// Takes what the operation in a slot has brought next.
     fn next_item(&mut self, index: u32) -> Option<Completion>;
 
@@ -87,6 +90,8 @@ pub(super) struct Due {
     orphan: Option<Orphan>,
     /// A slot whose operation the kernel is to be asked once more to stop.
     again: Option<u32>,
+    /// The same, after some time.
+    later: Option<u32>,
     /// Whether there is anything.
     any: bool,
 }
@@ -100,6 +105,7 @@ impl Due {
             end: 0,
             orphan: None,
             again: None,
+            later: None,
             any: false,
         }
     }
@@ -124,6 +130,13 @@ impl Due {
     pub(super) fn cancel_again(&mut self, index: u32) {
         debug_assert!(self.again.is_none(), "a second one");
         self.again = Some(index);
+        self.any = true;
+    }
+
+    /// Adds a slot whose operation is to be cancelled once more after some time. There is room for one.
+    pub(super) fn cancel_later(&mut self, index: u32) {
+        debug_assert!(self.later.is_none(), "a second one");
+        self.later = Some(index);
         self.any = true;
     }
 
@@ -152,6 +165,9 @@ impl Due {
     pub(super) fn finish(&mut self, slots: &mut impl Slots) {
         if let Some(index) = self.again.take() {
             slots.cancel_again(index);
+        }
+        if let Some(index) = self.later.take() {
+            slots.cancel_later(index);
         }
         while let Some(waker) = self.take_waker() {
             waker.wake();

@@ -3,7 +3,7 @@
 use std::mem::{self, ManuallyDrop};
 
 use super::backlog::Backlog;
-use super::drain::CANCEL;
+use super::drain::{CANCEL, LATER};
 use super::due::{Due, Orphan};
 use super::mail::{self, Mail};
 use super::slot::{Dispose, State, Table, Waiting};
@@ -121,21 +121,32 @@ impl Store {
             let waker = self.mail.put(number, done.res.cast_unsigned());
             return waker.is_none_or(|waker| due.wake(Waiting::new(waker)));
         }
-        let index = u32::try_from(done.user_data.wrapping_sub(CANCEL)).ok();
-        let Some(index) = index.filter(|&index| index < self.table.len()) else {
-            return true;
+        let slot = |base: u64| {
+            let index = u32::try_from(done.user_data.wrapping_sub(base)).ok();
+            index.filter(|&index| index < self.table.len())
+        };
+        let (index, is_timer) = match (slot(CANCEL), slot(LATER)) {
+            (Some(index), _) => (index, false),
+            (None, Some(index)) => (index, true),
+            (None, None) => return true,
         };
         // By now the slot may be another operation's, which is as abandoned if it is.
         let goes_on = matches!(
             self.table.state(index),
             State::Abandoned { tries: 1.., .. } | State::Deserted { tries: 1.., .. }
         );
-        // A worker that is just taking the operation up can miss that it was told to stop.
-        let again = goes_on && [-libc::ENOENT, -libc::EALREADY].contains(&done.res);
-        if again {
-            due.cancel_again(index);
+        // One that is just about to try again is not found, and a worker that is just taking it up can
+        // miss that it was told to stop.
+        let missed = [-libc::ENOENT, -libc::EALREADY].contains(&done.res);
+        if !goes_on || !(is_timer || missed) {
+            return true;
         }
-        !again
+        if is_timer {
+            due.cancel_again(index);
+        } else {
+            due.cancel_later(index);
+        }
+        false
     }
 
     /// Where in its buffer the bytes of a completion begin.

@@ -249,6 +249,8 @@ fn whatever_is_let_go_of_the_kernel_writes_to_nothing_that_was_freed() {
         for way in WAYS {
             let before = descriptors::open_descriptors();
             let world = World::new();
+            // Shown if it fails.
+            println!("{name}, {way:?}");
             case(&world, way);
             world.stir();
             if !way.leaks() {
