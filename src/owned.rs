@@ -154,12 +154,12 @@ pub use self::buffer_group::{BufferGroup, BufferGroupParams, Bundle, Lent};
 pub use self::buffers::Buffers;
 pub use self::cancel::{CancelRequest, Cancelled};
 pub use self::chain::{Chain, ChainLink, Hard, Unlimited, Within};
-pub use self::core::StillInFlight;
 pub use self::descriptor::{Descriptor, Target};
 pub use self::direct::{
     AcceptDirect, AcceptMultiDirect, CloseDirect, Install, OpenDirect, SocketDirect,
 };
 pub use self::directory::{Cwd, Directory};
+pub use self::drain::StillInFlight;
 pub use self::file::{Fsync, Read, Write};
 pub use self::fixed::{ReadFixed, SendZcFixed, WriteFixed};
 pub use self::futex::{Futex, FutexWait, FutexWaitV, FutexWake};

@@ -3,9 +3,10 @@
 use std::rc::Rc;
 
 use super::core::Core;
-use super::due::{Due, Slots};
+use super::due::{Due, Retry, Slots};
 use super::ring::Ring;
 use crate::completion::Completion;
+use crate::error::SubmitError;
 use crate::kind::Threads;
 
 /// A reference to a ring.
@@ -65,6 +66,15 @@ pub unsafe trait Access {
         }
     }
 
+    /// Hands what was pushed to the kernel, waits for a completion, and takes what has ended.
+    #[doc(hidden)]
+    #[inline]
+    fn wait_for_one(&self) -> Result<(), SubmitError> {
+        let submitted = self.with(KEY, |core| core.sq.submit_and_wait(1));
+        self.reap();
+        submitted.map(drop)
+    }
+
     /// Is told that a slot has become free.
     #[doc(hidden)]
     #[inline]
@@ -97,13 +107,8 @@ impl<A: Access + ?Sized> Pass<'_, A> {
 pub(super) struct Shared<'a, A: Access + ?Sized>(pub(super) &'a A);
 
 impl<A: Access + ?Sized> Slots for Shared<'_, A> {
-    fn cancel_again(&mut self, index: u32) {
-        self.0.with(KEY, |core| core.cancel_again(index));
-        self.0.submit_now();
-    }
-
-    fn cancel_later(&mut self, index: u32) {
-        self.0.with(KEY, |core| core.cancel_later(index));
+    fn cancel_again(&mut self, retry: Retry) {
+        self.0.with(KEY, |core| core.cancel_again(retry));
         self.0.submit_now();
     }
 

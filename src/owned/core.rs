@@ -1,17 +1,17 @@
 //! The queues of a ring and the slots of its operations, and what happens to them.
 
 use std::io;
-use std::mem::ManuallyDrop;
+use std::mem::{ManuallyDrop, replace};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Instant;
 
 use super::backlog::Queue;
-use super::drain::{Draining, PATIENCE, drain, push_cancel, push_timer};
-use super::due::{Due, Slots};
+use super::drain::{Draining, PATIENCE, StillInFlight, end, push_cancel, push_timer, withdrawn};
+use super::due::{Due, Retry, Slots};
 use super::mailbox::Mailbox;
-use super::ring_id::{RingId, own, refused};
+use super::ring_id::{RingId, own, push_own};
 use super::slot::{Dispose, Kept, State, Waiting, dispose};
 use super::store::{Store, note_of};
 use super::time::Limit;
@@ -102,23 +102,6 @@ impl<T: Threads> Core<T> {
         RingId::of(self.sq.ring())
     }
 
-    /// Pushes the entry for a slot.
-    ///
-    /// # Safety
-    ///
-    /// The slot was taken and holds the operation, whose entry this is.
-    #[inline]
-    unsafe fn push_entry(&mut self, index: u32, sqe: &Sqe) -> Result<(), QueueFull> {
-        let mut instead = None;
-        if !self.id().accepts(sqe) {
-            instead = Some(refused(sqe));
-        }
-        let sqe = instead.as_ref().unwrap_or(sqe);
-        // SAFETY: what the entry names is the operation's, which stays in its slot until the last
-        // completion has been taken, or is leaked there.
-        unsafe { self.sq.push_raw(sqe, index.into()) }
-    }
-
     /// Pushes the entry of the operation in a slot.
     ///
     /// # Safety
@@ -126,8 +109,9 @@ impl<T: Threads> Core<T> {
     /// The slot was taken and holds the operation, whose entry this is.
     #[inline]
     pub(super) unsafe fn push(&mut self, index: u32, sqe: &Sqe) -> Result<(), QueueFull> {
-        // SAFETY: the caller's promise.
-        unsafe { self.push_entry(index, sqe) }?;
+        // SAFETY: what the entry names is the operation's, which stays in its slot until the last
+        // completion has been taken, or is leaked there.
+        unsafe { push_own(&mut self.sq, sqe, index) }?;
         *self.store.table.state(index) = State::InFlight {
             note: note_of(sqe),
             waker: None,
@@ -141,8 +125,8 @@ impl<T: Threads> Core<T> {
     ///
     /// As for [`push`](Self::push).
     pub(super) unsafe fn push_stream(&mut self, index: u32, sqe: &Sqe) -> Result<(), QueueFull> {
-        // SAFETY: the caller's promise.
-        unsafe { self.push_entry(index, sqe) }?;
+        // SAFETY: as above.
+        unsafe { push_own(&mut self.sq, sqe, index) }?;
         *self.store.table.state(index) = State::Streaming {
             group: sqe.buffer_group(),
             items: Queue::new(),
@@ -196,18 +180,18 @@ impl<T: Threads> Core<T> {
     #[inline]
     pub(super) unsafe fn take<O>(&mut self, index: u32) -> Option<(O, Completion)> {
         let done = self.store.table.state(index).ended()?;
-        // SAFETY: the slot holds such an operation, which the kernel does not use any longer.
-        let operation = unsafe { self.store.table.kept(index).take() };
-        self.store.table.free(index);
-        Some((operation, done))
+        // SAFETY: the caller's promise; the kernel does not use it any longer.
+        Some((unsafe { self.take_out(index) }, done))
     }
 
-    /// Takes the operation of a stream out of its slot after its last item, and gives the slot back.
+    /// Takes the operation out of a slot, and gives the slot back.
     ///
     /// # Safety
     ///
-    /// As for [`take`](Self::take); the last item has been taken.
-    pub(super) unsafe fn take_dry<O>(&mut self, index: u32) -> O {
+    /// The slot holds an operation of this type, which neither the kernel nor anybody else uses, and
+    /// which is not taken out again.
+    #[inline]
+    pub(super) unsafe fn take_out<O>(&mut self, index: u32) -> O {
         // SAFETY: the caller's promise.
         let operation = unsafe { self.store.table.kept(index).take() };
         self.store.table.free(index);
@@ -266,7 +250,6 @@ impl<T: Threads> Core<T> {
         let tries = if cancelled { TRIES } else { 0 };
         let (waker, abandoned) = match *self.store.table.state(index) {
             State::InFlight { note, waker } => {
-                let tries = tries.into();
                 let abandoned = State::Abandoned {
                     tries,
                     note,
@@ -330,24 +313,22 @@ impl<T: Threads> Core<T> {
         self.sq.ring().is_own()
     }
 
-    /// Has an operation cancelled once more after some time: until then it may have begun to wait.
-    ///
-    /// If there is no room for that, it goes on until it ends by itself.
-    pub(super) fn cancel_later(&mut self, index: u32) {
-        if !push_timer(&mut self.sq, index) && self.sq.submit().is_ok() {
-            push_timer(&mut self.sq, index);
-        }
-    }
-
     /// Asks the kernel once more to stop an operation that nobody waits for, if the slot still has
     /// one.
-    pub(super) fn cancel_again(&mut self, index: u32) {
-        let goes_on = matches!(
-            self.store.table.state(index),
-            State::Abandoned { tries: 1.., .. } | State::Deserted { tries: 1.., .. }
-        );
-        if goes_on {
-            self.cancel(index);
+    pub(super) fn cancel_again(&mut self, retry: Retry) {
+        match retry {
+            Retry::Now(index) => {
+                if self
+                    .store
+                    .table
+                    .state(index)
+                    .tries()
+                    .is_some_and(|tries| *tries > 0)
+                {
+                    self.cancel(index);
+                }
+            }
+            Retry::Later(index) => self.push_surely(index, push_timer),
         }
     }
 
@@ -369,17 +350,20 @@ impl<T: Threads> Core<T> {
     }
 
     /// Asks the kernel to stop the operation in a slot, with the next submission.
+    fn cancel(&mut self, index: u32) {
+        if let Some(tries) = self.store.table.state(index).tries() {
+            *tries = tries.saturating_sub(1);
+        }
+        self.push_surely(index, push_cancel);
+    }
+
+    /// Pushes what is to stop the operation in a slot.
     ///
     /// If the queue is full it is submitted first. If it is full even then, the operation goes on
     /// until it ends by itself.
-    fn cancel(&mut self, index: u32) {
-        match self.store.table.state(index) {
-            State::Abandoned { tries, .. } => *tries = tries.saturating_sub(1),
-            State::Deserted { tries, .. } => *tries = tries.saturating_sub(1),
-            _ => {}
-        }
-        if !push_cancel(&mut self.sq, index) && self.sq.submit().is_ok() {
-            push_cancel(&mut self.sq, index);
+    fn push_surely(&mut self, index: u32, push: fn(&mut SubmissionQueue<T>, u32) -> bool) {
+        if !push(&mut self.sq, index) && self.sq.submit().is_ok() {
+            push(&mut self.sq, index);
         }
     }
 
@@ -395,37 +379,14 @@ impl<T: Threads> Core<T> {
 
     /// Ends all operations, as dropping does, and says how many did not end in time.
     pub(super) fn close(mut self, deadline: Instant) -> Result<(), StillInFlight> {
-        self.end(deadline)
-    }
-
-    fn end(&mut self, deadline: Instant) -> Result<(), StillInFlight> {
-        if self.ended {
-            return Ok(());
-        }
-        // Whatever happens from here on, a panic among it, the table is freed only at the end.
-        self.ended = true;
-        // What is being sent may still come.
-        self.door = None;
-        self.store.mail.close();
-        if !self.is_own() {
-            // The operations are the parent's, and so is what they use.
-            return Ok(());
-        }
-        match drain(self, deadline) {
-            0 => {
-                // SAFETY: the kernel has none of the operations any longer, and this is done once.
-                unsafe { ManuallyDrop::drop(&mut self.store.table) };
-                Ok(())
-            }
-            operations => Err(StillInFlight { operations }),
-        }
+        end(&mut self, deadline)
     }
 }
 
 impl<T: Threads> Drop for Core<T> {
     fn drop(&mut self) {
         // What is still in flight is leaked. There is nobody to tell.
-        let _ = self.end(Instant::now() + PATIENCE);
+        let _ = end(self, Instant::now() + PATIENCE);
     }
 }
 
@@ -450,13 +411,7 @@ impl<T: Threads> Draining for Core<T> {
 
     fn dispose_of_withdrawn(&mut self, index: u32) {
         let mut due = Due::new();
-        let cancelled = Completion {
-            user_data: index.into(),
-            res: -libc::ECANCELED,
-            flags: 0,
-            extra: (),
-        };
-        self.store.settle(cancelled, &mut due);
+        self.store.settle(withdrawn(index.into()), &mut due);
         due.mark_withdrawn();
         due.finish(self);
     }
@@ -471,15 +426,23 @@ impl<T: Threads> Draining for Core<T> {
             due.finish(self);
         }
     }
+
+    fn begin_end(&mut self) -> bool {
+        // What is being sent may still come.
+        self.door = None;
+        self.store.mail.close();
+        replace(&mut self.ended, true)
+    }
+
+    unsafe fn free_slots(&mut self) {
+        // SAFETY: the caller's promise.
+        unsafe { ManuallyDrop::drop(&mut self.store.table) };
+    }
 }
 
 impl<T: Threads> Slots for Core<T> {
-    fn cancel_again(&mut self, index: u32) {
-        Self::cancel_again(self, index);
-    }
-
-    fn cancel_later(&mut self, index: u32) {
-        Self::cancel_later(self, index);
+    fn cancel_again(&mut self, retry: Retry) {
+        Self::cancel_again(self, retry);
     }
 
     fn next_item(&mut self, index: u32) -> Option<Completion> {
@@ -488,22 +451,5 @@ impl<T: Threads> Slots for Core<T> {
 
     fn free(&mut self, index: u32) {
         Self::free(self, index);
-    }
-}
-
-/// How a ring was closed that still had operations in flight.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{operations} operations did not end in time: their buffers and descriptors are leaked, since \
-     the kernel may still use them"
-)]
-pub struct StillInFlight {
-    /// How many the kernel still has.
-    pub operations: u32,
-}
-
-impl From<StillInFlight> for io::Error {
-    fn from(error: StillInFlight) -> Self {
-        Self::new(io::ErrorKind::TimedOut, error)
     }
 }

@@ -1,8 +1,10 @@
 //! Ending all operations of a ring.
 
+use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::completion::Completion;
 use crate::kind::Threads;
 use crate::operation::{Cancel, CancelFlags, Timeout, TimeoutFlags, Timespec};
 use crate::submission::SubmissionQueue;
@@ -54,6 +56,63 @@ pub(super) trait Draining {
 
     /// Takes all completions, and disposes of operations that have ended.
     fn reap_all(&mut self);
+
+    /// Notes that the end has begun, and returns whether it had before.
+    fn begin_end(&mut self) -> bool;
+
+    /// Frees the slots.
+    ///
+    /// # Safety
+    ///
+    /// The kernel has none of the operations any longer, and this is done once.
+    unsafe fn free_slots(&mut self);
+}
+
+/// Ends all operations, and frees the slots if none is left.
+pub(super) fn end(ring: &mut impl Draining, deadline: Instant) -> Result<(), StillInFlight> {
+    // Whatever happens from here on, a panic among it, the slots are freed only at the end.
+    if ring.begin_end() {
+        return Ok(());
+    }
+    if !ring.queue().ring().is_own() {
+        // The operations are the parent's, and so is what they use.
+        return Ok(());
+    }
+    match drain(ring, deadline) {
+        0 => {
+            // SAFETY: there are none left, and an end begins once.
+            unsafe { ring.free_slots() };
+            Ok(())
+        }
+        operations => Err(StillInFlight { operations }),
+    }
+}
+
+/// The completion, in place of one that will never come, of an operation that was not submitted.
+pub(super) fn withdrawn(user_data: u64) -> Completion {
+    Completion {
+        user_data,
+        res: -libc::ECANCELED,
+        flags: 0,
+        extra: (),
+    }
+}
+
+/// How a ring was closed that still had operations in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{operations} operations did not end in time: their buffers and descriptors are leaked, since \
+     the kernel may still use them"
+)]
+pub struct StillInFlight {
+    /// How many the kernel still has.
+    pub operations: u32,
+}
+
+impl From<StillInFlight> for io::Error {
+    fn from(error: StillInFlight) -> Self {
+        Self::new(io::ErrorKind::TimedOut, error)
+    }
 }
 
 /// Pushes the cancellation of the operation in a slot, if there is room.
@@ -85,7 +144,7 @@ pub(super) fn push_timer<T: Threads>(queue: &mut SubmissionQueue<T>, index: u32)
 
 /// Cancels everything and waits until the kernel has nothing more, or the deadline has passed.
 /// Returns how many operations it still has.
-pub(super) fn drain(ring: &mut impl Draining, deadline: Instant) -> u32 {
+fn drain(ring: &mut impl Draining, deadline: Instant) -> u32 {
     let mut withdrawn = Vec::new();
     // What was pushed and not submitted never runs.
     ring.queue()

@@ -65,13 +65,18 @@ impl Orphan {
     }
 }
 
+/// When the operation in a slot, which the kernel was asked to stop, is to be cancelled once more.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Retry {
+    Now(u32),
+    /// After some time: until then it may have begun to wait.
+    Later(u32),
+}
+
 /// What is left to be done is done to these.
 pub(super) trait Slots {
-    /// Asks the kernel once more to stop the operation in a slot.
-    fn cancel_again(&mut self, index: u32);
-
-    /// Does so after some time.
-    fn cancel_later(&mut self, index: u32);
+    /// Asks the kernel once more to stop an operation.
+    fn cancel_again(&mut self, retry: Retry);
 
     /// Takes what the operation in a slot has brought next.
     fn next_item(&mut self, index: u32) -> Option<Completion>;
@@ -88,10 +93,7 @@ pub(super) struct Due {
     first: usize,
     end: usize,
     orphan: Option<Orphan>,
-    /// A slot whose operation the kernel is to be asked once more to stop.
-    again: Option<u32>,
-    /// The same, after some time.
-    later: Option<u32>,
+    again: Option<Retry>,
     /// Whether there is anything.
     any: bool,
 }
@@ -105,7 +107,6 @@ impl Due {
             end: 0,
             orphan: None,
             again: None,
-            later: None,
             any: false,
         }
     }
@@ -127,16 +128,9 @@ impl Due {
     }
 
     /// Adds a slot whose operation is to be cancelled once more. There is room for one.
-    pub(super) fn cancel_again(&mut self, index: u32) {
+    pub(super) fn cancel_again(&mut self, retry: Retry) {
         debug_assert!(self.again.is_none(), "a second one");
-        self.again = Some(index);
-        self.any = true;
-    }
-
-    /// Adds a slot whose operation is to be cancelled once more after some time. There is room for one.
-    pub(super) fn cancel_later(&mut self, index: u32) {
-        debug_assert!(self.later.is_none(), "a second one");
-        self.later = Some(index);
+        self.again = Some(retry);
         self.any = true;
     }
 
@@ -163,11 +157,8 @@ impl Due {
     /// Does what is left to do. This calls foreign code, so nobody may have the ring.
     #[inline]
     pub(super) fn finish(&mut self, slots: &mut impl Slots) {
-        if let Some(index) = self.again.take() {
-            slots.cancel_again(index);
-        }
-        if let Some(index) = self.later.take() {
-            slots.cancel_later(index);
+        if let Some(retry) = self.again.take() {
+            slots.cancel_again(retry);
         }
         while let Some(waker) = self.take_waker() {
             waker.wake();

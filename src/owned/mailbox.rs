@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use super::access::{KEY, RingRef, WaitableRef};
 use super::mail;
 use super::operation::Operation;
+use super::ring_id::failing;
 use crate::completion::Completion;
 use crate::entry::Sqe;
 use crate::error::SubmitError;
@@ -158,12 +159,7 @@ unsafe impl Operation for Message {
         match (&self.to.held, data) {
             (Some(ring), Some(data)) => Sqe::of(&message(ring, self.value, data)),
             // It fails, and goes nowhere.
-            _ => Sqe::of(&operation::Read {
-                fd: -1,
-                ptr: std::ptr::null_mut(),
-                len: 0,
-                offset: 0,
-            }),
+            _ => failing(),
         }
     }
 
@@ -242,9 +238,7 @@ impl<R: WaitableRef> Messages<R> {
             if let Some(message) = self.try_take() {
                 return Ok(message);
             }
-            let submitted = self.ring.with(KEY, |core| core.sq.submit_and_wait(1));
-            self.ring.reap();
-            if let Err(error) = submitted {
+            if let Err(error) = self.ring.wait_for_one() {
                 return self.try_take().ok_or(error);
             }
         }

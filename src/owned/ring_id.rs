@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use crate::entry::{Sqe, SqeFlags};
-use crate::error::{RegisterCause, RegisterError};
+use crate::error::{QueueFull, RegisterCause, RegisterError};
+use crate::kind::Threads;
 use crate::operation::Read;
 use crate::ring;
+use crate::submission::SubmissionQueue;
 
 /// Stands for a ring, among those whose resources are still there.
 ///
@@ -50,18 +52,42 @@ impl RingId {
     }
 }
 
-/// An entry that ends with `EBADF` and does nothing, in place of one for another ring.
+/// Pushes the entry for a slot, or, in place of one that is for another ring, what fails.
+///
+/// # Safety
+///
+/// As for [`SubmissionQueue::push_raw`].
+#[inline]
+pub(super) unsafe fn push_own<T: Threads>(
+    queue: &mut SubmissionQueue<T>,
+    sqe: &Sqe,
+    index: u32,
+) -> Result<(), QueueFull> {
+    let mut instead = None;
+    if !RingId::of(queue.ring()).accepts(sqe) {
+        instead = Some(refused(sqe));
+    }
+    // SAFETY: the caller's promise; what fails points to nothing.
+    unsafe { queue.push_raw(instead.as_ref().unwrap_or(sqe), index.into()) }
+}
+
+/// What fails in place of an entry, tied as that is to what is behind it.
 #[cold]
-pub(super) fn refused(sqe: &Sqe) -> Sqe {
-    let mut refused = Sqe::of(&Read {
+fn refused(sqe: &Sqe) -> Sqe {
+    let mut refused = failing();
+    let links = SqeFlags::IO_LINK | SqeFlags::IO_HARDLINK;
+    refused.insert_flags(sqe.flags().intersection(links));
+    refused
+}
+
+/// An entry that ends with `EBADF` and does nothing.
+pub(super) fn failing() -> Sqe {
+    Sqe::of(&Read {
         fd: -1,
         ptr: std::ptr::null_mut(),
         len: 0,
         offset: 0,
-    });
-    let links = SqeFlags::IO_LINK | SqeFlags::IO_HARDLINK;
-    refused.insert_flags(sqe.flags().intersection(links));
-    refused
+    })
 }
 
 /// Refuses to register anything in a child process, whose registrations would be its parent's.

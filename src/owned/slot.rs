@@ -38,7 +38,7 @@ pub(super) enum State {
     /// The kernel has it.
     Abandoned {
         /// How often the kernel is still to be asked to stop it, if it does not find it.
-        tries: u32,
+        tries: u8,
         note: i32,
         dispose: Dispose,
     },
@@ -77,6 +77,14 @@ impl State {
             | Self::Streaming { .. }
             | Self::Deserted { .. } => true,
             Self::Ended { .. } | Self::EndedWithin { .. } | Self::Dry { .. } => false,
+        }
+    }
+
+    /// How often the kernel is still to be asked to stop it, if nobody waits for it.
+    pub(super) fn tries(&mut self) -> Option<&mut u8> {
+        match self {
+            Self::Abandoned { tries, .. } | Self::Deserted { tries, .. } => Some(tries),
+            _ => None,
         }
     }
 

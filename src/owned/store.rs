@@ -4,7 +4,7 @@ use std::mem::{self, ManuallyDrop};
 
 use super::backlog::Backlog;
 use super::drain::{CANCEL, LATER};
-use super::due::{Due, Orphan};
+use super::due::{Due, Orphan, Retry};
 use super::mail::{self, Mail};
 use super::slot::{Dispose, State, Table, Waiting};
 use crate::completion::{Completion, CompletionFlags};
@@ -131,21 +131,22 @@ impl Store {
             (None, None) => return true,
         };
         // By now the slot may be another operation's, which is as abandoned if it is.
-        let goes_on = matches!(
-            self.table.state(index),
-            State::Abandoned { tries: 1.., .. } | State::Deserted { tries: 1.., .. }
-        );
+        let goes_on = self
+            .table
+            .state(index)
+            .tries()
+            .is_some_and(|tries| *tries > 0);
         // One that is just about to try again is not found, and a worker that is just taking it up can
         // miss that it was told to stop.
         let missed = [-libc::ENOENT, -libc::EALREADY].contains(&done.res);
         if !goes_on || !(is_timer || missed) {
             return true;
         }
-        if is_timer {
-            due.cancel_again(index);
+        due.cancel_again(if is_timer {
+            Retry::Now(index)
         } else {
-            due.cancel_later(index);
-        }
+            Retry::Later(index)
+        });
         false
     }
 

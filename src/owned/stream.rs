@@ -231,7 +231,7 @@ impl<R: RingRef, O: Multishot> Stream<R, O> {
     fn take_operation(&mut self) -> O {
         // SAFETY: the stream has the slot, which holds such an operation, and gives it up; the last
         // item was taken.
-        let take = |core: &mut Core<_>| unsafe { core.take_dry(self.index) };
+        let take = |core: &mut Core<_>| unsafe { core.take_out(self.index) };
         let operation = self.ring.with(KEY, take);
         self.index = NONE;
         self.ring.freed();
@@ -254,9 +254,7 @@ impl<R: WaitableRef, O: Multishot> Stream<R, O> {
             if self.end.is_some() {
                 return Ok(None);
             }
-            let submitted = self.ring.with(KEY, |core| core.sq.submit_and_wait(1));
-            self.ring.reap();
-            if let Err(error) = submitted {
+            if let Err(error) = self.ring.wait_for_one() {
                 return self.try_next().map(Some).ok_or(error);
             }
         }

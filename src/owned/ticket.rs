@@ -17,7 +17,7 @@ use super::cancel::CancelRequest;
 use super::core::Core;
 use super::operation::Operation;
 use super::ring::Full;
-use super::slot::{self, Kept, NONE};
+use super::slot::{self, NONE};
 use crate::completion::Completion;
 use crate::entry::Sqe;
 use crate::error::SubmitError;
@@ -66,7 +66,6 @@ impl<T> From<WaitError<T>> for io::Error {
 pub(super) struct Unpushed<'a, R: RingRef, O> {
     ring: &'a R,
     index: u32,
-    kept: Kept,
     _operation: PhantomData<fn() -> O>,
 }
 
@@ -86,7 +85,6 @@ impl<'a, R: RingRef, O> Unpushed<'a, R, O> {
         let unpushed = Self {
             ring,
             index,
-            kept,
             _operation: PhantomData,
         };
         // SAFETY: the slot holds it.
@@ -117,8 +115,8 @@ impl<'a, R: RingRef, O> Unpushed<'a, R, O> {
     /// This is done once.
     unsafe fn empty(&self) -> O {
         // SAFETY: the slot holds it, and the kernel has not seen it.
-        let operation = unsafe { self.kept.take() };
-        self.ring.with(KEY, |core| core.free(self.index));
+        let take = |core: &mut Core<_>| unsafe { core.take_out(self.index) };
+        let operation = self.ring.with(KEY, take);
         self.ring.freed();
         operation
     }
@@ -237,9 +235,7 @@ impl<R: WaitableRef, O: Operation> Ticket<R, O> {
             if let Some(output) = self.take_done() {
                 return Ok(output);
             }
-            let submitted = self.ring.with(KEY, |core| core.sq.submit_and_wait(1));
-            self.ring.reap();
-            match submitted {
+            match self.ring.wait_for_one() {
                 Err(error) if !self.is_done() => {
                     return Err(WaitError {
                         error,

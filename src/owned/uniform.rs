@@ -1,18 +1,19 @@
 //! Rings whose operations are all of one type.
 
 use std::fmt;
-use std::mem::{ManuallyDrop, MaybeUninit};
+use std::mem::{ManuallyDrop, MaybeUninit, replace};
 use std::ops::ControlFlow;
 use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
-use super::core::StillInFlight;
-use super::drain::{Draining, NOBODY, PATIENCE, deadline, drain, push_cancel};
+use super::drain::{
+    Draining, NOBODY, PATIENCE, StillInFlight, deadline, end, push_cancel, withdrawn,
+};
 use super::operation::Operation;
 use super::registered_pool::RegisteredPool;
 use super::ring::Full;
-use super::ring_id::{RingId, refused};
+use super::ring_id::push_own;
 use super::slots::Slots;
 use super::store::told;
 use crate::buffer_pool::BufferPool;
@@ -248,18 +249,13 @@ impl<O: Operation, T: Threads> UniformRing<O, T> {
         // Should this panic, the operation is leaked, and the slot is still free.
         // SAFETY: it was just written, and nobody else uses it.
         let sqe = unsafe { &mut *place }.entry();
-        let mut instead = None;
-        if !RingId::of(self.sq.ring()).accepts(&sqe) {
-            instead = Some(refused(&sqe));
-        }
-        let sqe = instead.as_ref().unwrap_or(&sqe);
         // SAFETY: what the entry names is the operation's, which stays in its slot until the last
         // completion has been taken, or is leaked there.
-        if unsafe { self.sq.push_raw(sqe, index.into()) }.is_err() {
+        if unsafe { push_own(&mut self.sq, &sqe, index) }.is_err() {
             // SAFETY: it was written, and the kernel has not seen it.
             return Err(Full(unsafe { place.read() }));
         }
-        self.slots.free = std::mem::replace(self.slots.next(index), TAKEN);
+        self.slots.free = replace(self.slots.next(index), TAKEN);
         self.slots.in_flight += 1;
         Ok(Token {
             index,
@@ -357,27 +353,7 @@ impl<O: Operation, T: Threads> UniformRing<O, T> {
     ///
     /// [`StillInFlight`] if some did not end: what they own is leaked.
     pub fn close(mut self, timeout: Duration) -> Result<(), StillInFlight> {
-        self.end(deadline(timeout))
-    }
-
-    fn end(&mut self, deadline: Instant) -> Result<(), StillInFlight> {
-        if self.ended {
-            return Ok(());
-        }
-        // Whatever happens from here on, a panic among it, the table is freed only at the end.
-        self.ended = true;
-        if !self.sq.ring().is_own() {
-            // The operations are the parent's, and so is what they use.
-            return Ok(());
-        }
-        match drain(self, deadline) {
-            0 => {
-                // SAFETY: the kernel has none of the operations any longer, and this is done once.
-                unsafe { ManuallyDrop::drop(&mut self.slots) };
-                Ok(())
-            }
-            operations => Err(StillInFlight { operations }),
-        }
+        end(&mut self, deadline(timeout))
     }
 }
 
@@ -403,14 +379,8 @@ impl<O: Operation, T: Threads> Draining for UniformRing<O, T> {
     fn dispose_of_withdrawn(&mut self, index: u32) {
         // SAFETY: the operation was pushed, and the kernel has never had it.
         let (_, operation) = unsafe { self.slots.take(index) };
-        let cancelled = Completion {
-            user_data: NOBODY,
-            res: -libc::ECANCELED,
-            flags: 0,
-            extra: (),
-        };
         // SAFETY: it stands for that which will never come.
-        unsafe { operation.abandon(cancelled) };
+        unsafe { operation.abandon(withdrawn(NOBODY)) };
     }
 
     fn reap_all(&mut self) {
@@ -429,12 +399,21 @@ impl<O: Operation, T: Threads> Draining for UniformRing<O, T> {
             unsafe { operation.abandon(done) };
         }
     }
+
+    fn begin_end(&mut self) -> bool {
+        replace(&mut self.ended, true)
+    }
+
+    unsafe fn free_slots(&mut self) {
+        // SAFETY: the caller's promise.
+        unsafe { ManuallyDrop::drop(&mut self.slots) };
+    }
 }
 
 impl<O: Operation, T: Threads> Drop for UniformRing<O, T> {
     fn drop(&mut self) {
         // What is still in flight is leaked. There is nobody to tell.
-        let _ = self.end(Instant::now() + PATIENCE);
+        let _ = end(self, Instant::now() + PATIENCE);
     }
 }
 
