@@ -12,8 +12,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use lio_uring::owned::{
-    AcceptMulti, BufferGroup, BufferGroupParams, Cancelled, End, Lent, Multishot, Nop, PollMulti,
-    ReadMulti, ReadPicked, RecvBundle, RecvMulti, RecvMultiBundle, RecvPicked, Ring, Stream, Ticks,
+    AcceptMulti, BufferGroup, BufferGroupParams, Cancelled, Descriptor, End, Lent, Multishot, Nop,
+    PollMulti, ReadMulti, ReadPicked, RecvBundle, RecvMulti, RecvMultiBundle, RecvPicked, Ring,
+    Stream, Ticks,
 };
 
 fn ring() -> Ring {
@@ -27,6 +28,21 @@ fn group(ring: &Ring, count: u16, bytes: u32) -> Option<BufferGroup> {
         19,
         ring.register_group(BufferGroupParams::new(count, bytes)),
     )
+}
+
+/// Receives into the buffers of a group.
+fn receive<'r, S: Descriptor + 'static>(
+    ring: &'r Ring,
+    socket: S,
+    buffers: &BufferGroup,
+) -> Stream<&'r Ring, RecvMulti<S>> {
+    let buffers = buffers.clone();
+    let recv = RecvMulti {
+        socket,
+        buffers,
+        flags: 0,
+    };
+    ring.push_stream(recv).expect("room")
 }
 
 /// The next item, which must come.
@@ -226,13 +242,7 @@ fn receives_fill_the_buffers_of_a_group_and_end_when_it_has_none_left() {
     sender
         .connect(receiver.local_addr().expect("one"))
         .expect("connected");
-    let mut arrivals = ring
-        .push_stream(RecvMulti {
-            socket: receiver,
-            buffers: buffers.clone(),
-            flags: 0,
-        })
-        .expect("room");
+    let mut arrivals = receive(&ring, receiver, &buffers);
     ring.submit().expect("a submission");
     let send = |text: &str| assert_eq!(sender.send(text.as_bytes()).expect("sent"), text.len());
     for round in 0..5 {
@@ -272,16 +282,7 @@ fn receives_of_two_sockets_share_a_group_and_tell_the_end() {
         (client, listener.accept().expect("a connection").0)
     };
     let ((one, mut to_one), (two, mut to_two)) = (connect(), connect());
-    let receive = |socket| {
-        let (buffers, flags) = (buffers.clone(), 0);
-        let recv = RecvMulti {
-            socket,
-            buffers,
-            flags,
-        };
-        ring.push_stream(recv).expect("room")
-    };
-    let (mut one, mut two) = (receive(one), receive(two));
+    let (mut one, mut two) = (receive(&ring, one, &buffers), receive(&ring, two, &buffers));
     ring.submit().expect("a submission");
     for round in 0..20u8 {
         to_one.write_all(&[round; 10]).expect("room");
@@ -376,15 +377,7 @@ fn incremental_buffers_are_lent_piece_by_piece() {
     let (mut sockets, mut peers) = (Vec::new(), Vec::new());
     for _ in 0..2 {
         let (socket, peer) = UnixStream::pair().expect("a pair");
-        let (buffers, flags) = (buffers.clone(), 0);
-        sockets.push(
-            ring.push_stream(RecvMulti {
-                socket,
-                buffers,
-                flags,
-            })
-            .expect("room"),
-        );
+        sockets.push(receive(&ring, socket, &buffers));
         peers.push(peer);
     }
     ring.submit().expect("a submission");

@@ -123,12 +123,7 @@ impl fmt::Debug for Mailbox {
 /// let (here, there) = (Ring::new(8)?, Ring::new(8)?);
 /// let to = there.mailbox()?;
 /// let mut messages = there.messages().expect("nobody else takes them");
-/// # let sent =
-/// here.push(Message { to, number: 5, value: 7 })?.wait()?
-/// # ; if sent.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::EINVAL)) {
-/// #     return Ok(()); // Older than Linux 5.18.
-/// # } sent
-/// ?;
+/// here.push(Message { to, number: 5, value: 7 })?.wait()??;
 /// assert_eq!(messages.wait()?, (5, 7));
 /// # Ok(())
 /// # }

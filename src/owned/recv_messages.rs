@@ -109,16 +109,10 @@ impl fmt::Debug for MessageRoom {
 /// let ring = Ring::new(8)?;
 /// let (here, there) = (UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?);
 /// let address = here.local_addr()?;
-/// let buffers = match ring.register_group(BufferGroupParams::new(16, 2048)) {
-///     Ok(buffers) => buffers,
-///     Err(too_old) => return Ok(println!("{too_old}")),
-/// };
+/// let buffers = ring.register_group(BufferGroupParams::new(16, 2048))?;
 /// let recv = RecvMsgMulti { socket: here, buffers, room: MessageRoom::new().address(), flags: 0 };
 /// let mut messages = ring.push_stream(recv)?;
 /// ring.submit()?;
-/// # if !lio_uring::IoUring::new(1)?.submission().features().contains(lio_uring::Features::RECVSEND_BUNDLE) {
-/// #     return Ok(());
-/// # }
 /// for text in ["one", "two"] {
 ///     there.send_to(text.as_bytes(), address)?;
 ///     let message = messages.wait_next()?.expect("it goes on")?;

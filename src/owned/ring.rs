@@ -367,13 +367,9 @@ impl Ring {
     /// let ring = Ring::new(8)?;
     /// let mailbox = ring.mailbox()?;
     /// let mut messages = ring.messages().expect("nobody else takes them");
-    /// # let sender =
-    /// thread::spawn(move || mailbox.send(5, 7))
-    /// # ; if sender.join().expect("no panic").is_err() {
-    /// #     return Ok(()); // Older than Linux 6.13.
-    /// # }
-    /// ;
+    /// let sender = thread::spawn(move || mailbox.send(5, 7));
     /// assert_eq!(messages.wait()?, (5, 7));
+    /// sender.join().expect("no panic")?;
     /// # Ok(())
     /// # }
     /// ```
