@@ -36,7 +36,8 @@ struct Faults {
 impl Faults {
     fn of(memory: &Memory) -> Self {
         // SAFETY: the call has no conditions.
-        let fd = unsafe { libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC) };
+        let fd =
+            unsafe { libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC | libc::O_NONBLOCK) };
         let fd = i32::try_from(fd).expect("a descriptor");
         assert!(fd >= 0, "{}", io::Error::last_os_error());
         // SAFETY: it was just made.
