@@ -137,6 +137,7 @@ mod space;
 mod splice;
 mod store;
 mod stream;
+mod table;
 mod ticket;
 mod time;
 #[cfg(feature = "tokio")]

@@ -1,5 +1,7 @@
 //! Taking all completions that are ready.
 
+use std::ops::ControlFlow;
+
 use super::{Completion, CompletionQueue, front};
 use crate::kind::{AnyThread, Cqe16, CqeSize, OneSlotEach, Threads};
 use crate::ring::Run;
@@ -32,6 +34,56 @@ impl<T: Threads, C: CqeSize> Completions<'_, T, C> {
         }
         more
     }
+
+    /// Takes completions as long as the function wants to go on.
+    #[inline]
+    pub(crate) fn fold_while<B>(
+        mut self,
+        first: B,
+        mut f: impl FnMut(B, Completion<C::Extra>) -> ControlFlow<B, B>,
+    ) -> B {
+        /// Puts the place into the queue once, however the loop ends.
+        struct Place<'q, C: CqeSize> {
+            run: Run<C>,
+            /// The slots of what the function has in hand.
+            taking: u32,
+            queue: &'q mut Run<C>,
+        }
+        impl<C: CqeSize> Drop for Place<'_, C> {
+            #[inline]
+            fn drop(&mut self) {
+                self.run.advance(self.taking);
+                self.queue.go_to(self.run);
+            }
+        }
+
+        let mut result = first;
+        loop {
+            let mut place = Place {
+                run: self.run,
+                taking: 0,
+                queue: &mut self.queue.run,
+            };
+            while !place.run.is_over() {
+                // SAFETY: the run is not over.
+                let (slots, completion) = unsafe { front(&place.run) };
+                if let Some(completion) = completion {
+                    place.taking = slots;
+                    match f(result, completion) {
+                        ControlFlow::Continue(next) => result = next,
+                        ControlFlow::Break(last) => return last,
+                    }
+                    place.taking = 0;
+                }
+                place.run.advance(slots);
+            }
+            self.run = place.run;
+            drop(place);
+            if !self.go_on() {
+                return result;
+            }
+        }
+    }
 }
 
 impl<T: Threads, C: CqeSize> Iterator for Completions<'_, T, C> {
@@ -54,39 +106,10 @@ impl<T: Threads, C: CqeSize> Iterator for Completions<'_, T, C> {
     }
 
     #[inline]
-    fn fold<B, F: FnMut(B, Self::Item) -> B>(mut self, first: B, mut f: F) -> B {
-        /// Puts the place into the queue once, however the loop ends.
-        struct Place<'q, C: CqeSize> {
-            run: Run<C>,
-            queue: &'q mut Run<C>,
-        }
-        impl<C: CqeSize> Drop for Place<'_, C> {
-            #[inline]
-            fn drop(&mut self) {
-                self.queue.go_to(self.run);
-            }
-        }
-
-        let mut result = first;
-        loop {
-            let mut place = Place {
-                run: self.run,
-                queue: &mut self.queue.run,
-            };
-            while !place.run.is_over() {
-                // SAFETY: the run is not over.
-                let (slots, completion) = unsafe { front(&place.run) };
-                place.run.advance(slots);
-                if let Some(completion) = completion {
-                    result = f(result, completion);
-                }
-            }
-            self.run = place.run;
-            drop(place);
-            if !self.go_on() {
-                return result;
-            }
-        }
+    fn fold<B, F: FnMut(B, Self::Item) -> B>(self, first: B, mut f: F) -> B {
+        self.fold_while(first, |result, completion| {
+            ControlFlow::Continue(f(result, completion))
+        })
     }
 
     #[inline]

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::core::Core;
 use super::due::{Due, Retry, Slots};
 use super::ring::Ring;
+use super::table::SlotId;
 use crate::completion::Completion;
 use crate::error::SubmitError;
 use crate::kind::Threads;
@@ -112,12 +113,12 @@ impl<A: Access + ?Sized> Slots for Shared<'_, A> {
         self.0.submit_now();
     }
 
-    fn next_item(&mut self, index: u32) -> Option<Completion> {
-        self.0.with(KEY, |core| core.store.next_item(index))
+    fn next_item(&mut self, id: SlotId) -> Option<Completion> {
+        self.0.with(KEY, |core| core.store.next_item(id))
     }
 
-    fn free(&mut self, index: u32) {
-        self.0.with(KEY, |core| core.free(index));
+    fn free(&mut self, id: SlotId) {
+        self.0.with(KEY, |core| core.free(id));
         self.0.freed();
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 
 use super::operation::Operation;
+use super::table::SlotId;
 use crate::completion::Completion;
 use crate::entry::Sqe;
 use crate::operation::{Cancel, CancelFlags};
@@ -12,11 +13,11 @@ use crate::operation::{Cancel, CancelFlags};
 #[derive(Debug)]
 #[must_use = "an operation is carried out when it is pushed to a ring"]
 pub struct CancelRequest {
-    slot: u32,
+    slot: SlotId,
 }
 
 impl CancelRequest {
-    pub(super) fn new(slot: u32) -> Self {
+    pub(super) fn new(slot: SlotId) -> Self {
         Self { slot }
     }
 }

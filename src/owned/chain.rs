@@ -178,12 +178,12 @@ impl<'a, R: RingRef, L: ChainLink> Placed<'a, R, L> {
             sqe
         };
         let entry = Linked {
-            index: operation.0.index(),
+            id: operation.0.id(),
             sqe: tied(&operation.1, last && limit.is_none()),
             is_limit: false,
         };
         let limit = limit.as_ref().map(|(limit, sqe, _)| Linked {
-            index: limit.index(),
+            id: limit.id(),
             sqe: tied(sqe, last),
             is_limit: true,
         });
@@ -216,12 +216,12 @@ impl<'a, R: RingRef, L: ChainLink> Placed<'a, R, L> {
         let Self::In { operation, limit } = self else {
             unreachable!("its entry was pushed");
         };
-        let index = operation.0.index();
+        let id = operation.0.id();
         operation.0.leave_to_kernel();
         if let Some((limit, ..)) = limit {
             limit.leave_to_kernel();
         }
-        Ticket::new(ring.clone(), index)
+        Ticket::new(ring.clone(), id)
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::io;
 use std::mem::{ManuallyDrop, replace};
+use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::time::Instant;
 
 use super::backlog::Queue;
@@ -14,6 +15,7 @@ use super::mailbox::Mailbox;
 use super::ring_id::{RingId, own, push_own};
 use super::slot::{Dispose, Kept, State, Waiting, dispose};
 use super::store::{Store, note_of};
+use super::table::{Noted, SlotId};
 use super::time::Limit;
 use crate::completion::{Completion, CompletionQueue};
 use crate::entry::Sqe;
@@ -40,7 +42,7 @@ pub(super) struct HasEnded;
 /// The entry of a link, in a chain.
 #[derive(Debug)]
 pub(super) struct Linked {
-    pub(super) index: u32,
+    pub(super) id: SlotId,
     pub(super) sqe: Sqe,
     pub(super) is_limit: bool,
 }
@@ -91,9 +93,9 @@ impl<T: Threads> Core<T> {
 
     /// Takes a slot for an operation, if there is one.
     #[inline]
-    pub(super) fn prepare(&mut self) -> Option<(u32, Kept)> {
-        let index = self.store.table.take()?;
-        Some((index, self.store.table.kept(index)))
+    pub(super) fn prepare(&mut self) -> Option<(SlotId, Kept)> {
+        let id = self.store.table.take()?;
+        Some((id, self.store.table.kept(id)))
     }
 
     /// The ring, as what is registered with it names it.
@@ -108,14 +110,17 @@ impl<T: Threads> Core<T> {
     ///
     /// The slot was taken and holds the operation, whose entry this is.
     #[inline]
-    pub(super) unsafe fn push(&mut self, index: u32, sqe: &Sqe) -> Result<(), QueueFull> {
+    pub(super) unsafe fn push(&mut self, id: SlotId, sqe: &Sqe) -> Result<(), QueueFull> {
         // SAFETY: what the entry names is the operation's, which stays in its slot until the last
         // completion has been taken, or is leaked there.
-        unsafe { push_own(&mut self.sq, sqe, index) }?;
-        *self.store.table.state(index) = State::InFlight {
-            note: note_of(sqe),
-            waker: None,
-        };
+        unsafe { push_own(&mut self.sq, sqe, id.into()) }?;
+        let state = self.store.table.state(id);
+        let note = note_of(sqe);
+        if note == 0 {
+            *state = State::Fresh;
+        } else {
+            *state = State::InFlight { note, waker: None };
+        }
         Ok(())
     }
 
@@ -124,10 +129,10 @@ impl<T: Threads> Core<T> {
     /// # Safety
     ///
     /// As for [`push`](Self::push).
-    pub(super) unsafe fn push_stream(&mut self, index: u32, sqe: &Sqe) -> Result<(), QueueFull> {
+    pub(super) unsafe fn push_stream(&mut self, id: SlotId, sqe: &Sqe) -> Result<(), QueueFull> {
         // SAFETY: as above.
-        unsafe { push_own(&mut self.sq, sqe, index) }?;
-        *self.store.table.state(index) = State::Streaming {
+        unsafe { push_own(&mut self.sq, sqe, id.into()) }?;
+        *self.store.table.state(id) = State::Streaming {
             group: sqe.buffer_group(),
             items: Queue::new(),
             waker: None,
@@ -146,17 +151,12 @@ impl<T: Threads> Core<T> {
     ) -> Result<(), QueueFull> {
         let count = u32::try_from(entries.clone().count()).unwrap_or(u32::MAX);
         let _room_for_all = self.sq.reserve(count)?;
-        for Linked {
-            index,
-            sqe,
-            is_limit,
-        } in entries
-        {
+        for Linked { id, sqe, is_limit } in entries {
             // SAFETY: the caller's promise.
-            unsafe { self.push(*index, sqe) }?;
+            unsafe { self.push(*id, sqe) }?;
             if *is_limit {
                 // Its own end is nobody's business.
-                *self.store.table.state(*index) = State::Abandoned {
+                *self.store.table.state(*id) = State::Abandoned {
                     tries: 0,
                     note: 0,
                     dispose: dispose::<Limit>,
@@ -168,8 +168,8 @@ impl<T: Threads> Core<T> {
 
     /// Gives a slot back from which the operation has been taken out.
     #[inline]
-    pub(super) fn free(&mut self, index: u32) {
-        self.store.table.free(index);
+    pub(super) fn free(&mut self, id: SlotId) {
+        self.store.table.free(id);
     }
 
     /// Takes the operation out of a slot if it has ended, and gives the slot back.
@@ -178,10 +178,33 @@ impl<T: Threads> Core<T> {
     ///
     /// A ticket has the slot, for an operation of this type, and gives it up if there is a result.
     #[inline]
-    pub(super) unsafe fn take<O>(&mut self, index: u32) -> Option<(O, Completion)> {
-        let done = self.store.table.state(index).ended()?;
+    pub(super) unsafe fn take<O>(&mut self, id: SlotId) -> Option<(O, Completion)> {
+        let done = self.store.table.state(id).ended()?;
         // SAFETY: the caller's promise; the kernel does not use it any longer.
-        Some((unsafe { self.take_out(index) }, done))
+        Some((unsafe { self.take_out(id) }, done))
+    }
+
+    /// The same, or says that the operation goes on and this waker is the one that its slot has. Says
+    /// nothing if it is not.
+    ///
+    /// # Safety
+    ///
+    /// As for [`take`](Self::take).
+    #[inline]
+    pub(super) unsafe fn poll<O>(
+        &mut self,
+        id: SlotId,
+        waker: &Waker,
+    ) -> Option<Poll<(O, Completion)>> {
+        match self.store.table.state(id) {
+            State::Fresh => None,
+            State::InFlight { waker: had, .. } => {
+                let same = had.is_some_and(|had| had.is(waker));
+                same.then_some(Poll::Pending)
+            }
+            // SAFETY: the caller's promise.
+            _ => unsafe { self.take(id) }.map(Poll::Ready),
+        }
     }
 
     /// Takes the operation out of a slot, and gives the slot back.
@@ -191,32 +214,29 @@ impl<T: Threads> Core<T> {
     /// The slot holds an operation of this type, which neither the kernel nor anybody else uses, and
     /// which is not taken out again.
     #[inline]
-    pub(super) unsafe fn take_out<O>(&mut self, index: u32) -> O {
+    pub(super) unsafe fn take_out<O>(&mut self, id: SlotId) -> O {
         // SAFETY: the caller's promise.
-        let operation = unsafe { self.store.table.kept(index).take() };
-        self.store.table.free(index);
+        let operation = unsafe { self.store.table.kept(id).take() };
+        self.store.table.free(id);
         operation
     }
 
     /// Where a slot keeps its operation.
-    pub(super) fn kept(&self, index: u32) -> Kept {
-        self.store.table.kept(index)
+    pub(super) fn kept(&self, id: SlotId) -> Kept {
+        self.store.table.kept(id)
     }
 
     /// Whether the operation in a slot has ended.
     #[inline]
-    pub(super) fn is_done(&mut self, index: u32) -> bool {
-        self.store.table.state(index).ended().is_some()
+    pub(super) fn is_done(&mut self, id: SlotId) -> bool {
+        self.store.table.state(id).ended().is_some()
     }
 
-    /// Whether this waker is the one that a slot has.
+    /// Whether this waker is the one that the slot of an operation with several completions has.
     #[inline]
-    pub(super) fn has_waker(&mut self, index: u32, waker: &Waker) -> bool {
-        match self.store.table.state(index) {
-            State::InFlight {
-                waker: Some(had), ..
-            }
-            | State::Streaming {
+    pub(super) fn has_waker(&mut self, id: SlotId, waker: &Waker) -> bool {
+        match self.store.table.state(id) {
+            State::Streaming {
                 waker: Some(had), ..
             } => had.is(waker),
             _ => false,
@@ -226,8 +246,13 @@ impl<T: Threads> Core<T> {
     /// Gives a slot another waker, and returns the one that it had; or this one, as an error, if its
     /// operation has ended, or has brought something.
     #[inline]
-    pub(super) fn set_waker(&mut self, index: u32, new: Waker) -> Result<Option<Waker>, Waker> {
-        let waker = match self.store.table.state(index) {
+    pub(super) fn set_waker(&mut self, id: SlotId, new: Waker) -> Result<Option<Waker>, Waker> {
+        let waker = match self.store.table.state(id) {
+            state @ State::Fresh => {
+                let waker = Some(Waiting::new(new));
+                *state = State::InFlight { note: 0, waker };
+                return Ok(None);
+            }
             State::InFlight { waker, .. } => waker,
             State::Streaming { waker, items, .. } if *items == Queue::new() => waker,
             _ => return Err(new),
@@ -241,14 +266,21 @@ impl<T: Threads> Core<T> {
     /// it. Returns its waker. Does nothing if the operation has ended.
     pub(super) fn abandon(
         &mut self,
-        index: u32,
+        id: SlotId,
         dispose: Dispose,
         cancelled: bool,
     ) -> Result<Option<Waker>, HasEnded> {
         // In a child process the operation is the parent's, and the queues are not there.
         let cancelled = cancelled && self.is_own();
         let tries = if cancelled { TRIES } else { 0 };
-        let (waker, abandoned) = match *self.store.table.state(index) {
+        let state = match *self.store.table.state(id) {
+            State::Fresh => State::InFlight {
+                note: 0,
+                waker: None,
+            },
+            state => state,
+        };
+        let (waker, abandoned) = match state {
             State::InFlight { note, waker } => {
                 let abandoned = State::Abandoned {
                     tries,
@@ -272,9 +304,9 @@ impl<T: Threads> Core<T> {
             }
             _ => return Err(HasEnded),
         };
-        *self.store.table.state(index) = abandoned;
+        *self.store.table.state(id) = abandoned;
         if cancelled {
-            self.cancel(index);
+            self.cancel(id);
         }
         // SAFETY: it was taken out of its slot.
         Ok(waker.map(|waker| unsafe { waker.into_waker() }))
@@ -317,18 +349,18 @@ impl<T: Threads> Core<T> {
     /// one.
     pub(super) fn cancel_again(&mut self, retry: Retry) {
         match retry {
-            Retry::Now(index) => {
+            Retry::Now(id) => {
                 if self
                     .store
                     .table
-                    .state(index)
+                    .state(id)
                     .tries()
                     .is_some_and(|tries| *tries > 0)
                 {
-                    self.cancel(index);
+                    self.cancel(id);
                 }
             }
-            Retry::Later(index) => self.push_surely(index, push_timer),
+            Retry::Later(id) => self.push_surely(id, push_timer),
         }
     }
 
@@ -350,31 +382,41 @@ impl<T: Threads> Core<T> {
     }
 
     /// Asks the kernel to stop the operation in a slot, with the next submission.
-    fn cancel(&mut self, index: u32) {
-        if let Some(tries) = self.store.table.state(index).tries() {
+    fn cancel(&mut self, id: SlotId) {
+        if let Some(tries) = self.store.table.state(id).tries() {
             *tries = tries.saturating_sub(1);
         }
-        self.push_surely(index, push_cancel);
+        self.push_surely(id, push_cancel);
     }
 
     /// Pushes what is to stop the operation in a slot.
     ///
     /// If the queue is full it is submitted first. If it is full even then, the operation goes on
     /// until it ends by itself.
-    fn push_surely(&mut self, index: u32, push: fn(&mut SubmissionQueue<T>, u32) -> bool) {
-        if !push(&mut self.sq, index) && self.sq.submit().is_ok() {
-            push(&mut self.sq, index);
+    fn push_surely(&mut self, id: SlotId, push: fn(&mut SubmissionQueue<T>, u64) -> bool) {
+        if !push(&mut self.sq, id.into()) && self.sq.submit().is_ok() {
+            push(&mut self.sq, id.into());
         }
     }
 
     /// Takes completions until there are no more, or no more can be left to do for them.
     #[inline]
     pub(super) fn reap(&mut self, due: &mut Due) {
-        for done in self.cq.completions() {
-            if !self.store.settle(done, due) {
-                return;
+        let Self { cq, store, .. } = self;
+        let endings = store.table.endings();
+        cq.completions().fold_while((), |(), done| {
+            // SAFETY: the table is this ring's, and nobody has a state borrowed.
+            let goes_on = match unsafe { endings.note(done) } {
+                Noted::End => true,
+                Noted::EndFor(waker) => due.wake(waker),
+                Noted::Nothing => store.settle_rarely(done.user_data, done.res, done.flags, due),
+            };
+            if goes_on {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
             }
-        }
+        });
     }
 
     /// Ends all operations, as dropping does, and says how many did not end in time.
@@ -401,17 +443,16 @@ impl<T: Threads> Draining for Core<T> {
         self.store.table.kernels()
     }
 
-    fn slots(&self) -> u32 {
-        self.store.table.len()
+    fn next_in_flight(&self, from: u64) -> Option<u64> {
+        self.store.table.next_kernels(from).map(u64::from)
     }
 
-    fn has(&mut self, index: u32) -> bool {
-        self.store.table.state(index).is_kernels()
-    }
-
-    fn dispose_of_withdrawn(&mut self, index: u32) {
+    fn dispose_of_withdrawn(&mut self, number: u64) {
+        if self.store.table.id(number).is_none() {
+            return;
+        }
         let mut due = Due::new();
-        self.store.settle(withdrawn(index.into()), &mut due);
+        self.store.settle(withdrawn(number), &mut due);
         due.mark_withdrawn();
         due.finish(self);
     }
@@ -445,11 +486,11 @@ impl<T: Threads> Slots for Core<T> {
         Self::cancel_again(self, retry);
     }
 
-    fn next_item(&mut self, index: u32) -> Option<Completion> {
-        self.store.next_item(index)
+    fn next_item(&mut self, id: SlotId) -> Option<Completion> {
+        self.store.next_item(id)
     }
 
-    fn free(&mut self, index: u32) {
-        Self::free(self, index);
+    fn free(&mut self, id: SlotId) {
+        Self::free(self, id);
     }
 }

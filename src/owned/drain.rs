@@ -10,13 +10,13 @@ use crate::operation::{Cancel, CancelFlags, Timeout, TimeoutFlags, Timespec};
 use crate::submission::SubmissionQueue;
 use crate::wait::Wait;
 
-/// The number of entries that belong to nobody. Slots have the lowest numbers.
+/// The number of entries that belong to nobody. Operations have the lowest numbers.
 pub(super) const NOBODY: u64 = u64::MAX;
 
-/// What is added to a slot's number for the cancellation of its operation.
+/// What is added to an operation's number for the cancellation of its operation.
 pub(super) const CANCEL: u64 = 1 << 32;
 
-/// What is added to a slot's number for the time after which its operation is cancelled once more.
+/// What is added to an operation's number for the time after which its operation is cancelled once more.
 pub(super) const LATER: u64 = 1 << 33;
 
 /// How long a dropped ring waits for what the kernel still has, before it leaks it.
@@ -45,14 +45,12 @@ pub(super) trait Draining {
     /// How many operations the kernel has.
     fn in_flight(&self) -> u32;
 
-    /// How many slots there are.
-    fn slots(&self) -> u32;
+    /// The first operation that the kernel has among those whose entries have this number or a higher
+    /// one.
+    fn next_in_flight(&self, from: u64) -> Option<u64>;
 
-    /// Whether the kernel has the operation in a slot.
-    fn has(&mut self, index: u32) -> bool;
-
-    /// Disposes of an operation that never runs.
-    fn dispose_of_withdrawn(&mut self, index: u32);
+    /// Disposes of an operation that never runs, if the entry with this number was that of one.
+    fn dispose_of_withdrawn(&mut self, number: u64);
 
     /// Takes all completions, and disposes of operations that have ended.
     fn reap_all(&mut self);
@@ -116,13 +114,13 @@ impl From<StillInFlight> for io::Error {
 }
 
 /// Pushes the cancellation of the operation in a slot, if there is room.
-pub(super) fn push_cancel<T: Threads>(queue: &mut SubmissionQueue<T>, index: u32) -> bool {
+pub(super) fn push_cancel<T: Threads>(queue: &mut SubmissionQueue<T>, number: u64) -> bool {
     let cancel = Cancel {
-        user_data: index.into(),
+        user_data: number,
         flags: CancelFlags::empty(),
     };
     // SAFETY: a cancellation points to nothing.
-    unsafe { queue.push(&cancel, CANCEL | u64::from(index)) }.is_ok()
+    unsafe { queue.push(&cancel, CANCEL | number) }.is_ok()
 }
 
 /// How long it takes until an operation is cancelled once more.
@@ -132,14 +130,14 @@ static SOON: Timespec = Timespec {
 };
 
 /// Pushes a timer for an operation that is to be cancelled once more, if there is room.
-pub(super) fn push_timer<T: Threads>(queue: &mut SubmissionQueue<T>, index: u32) -> bool {
+pub(super) fn push_timer<T: Threads>(queue: &mut SubmissionQueue<T>, number: u64) -> bool {
     let timer = Timeout {
         ts: &raw const SOON,
         count: 0,
         flags: TimeoutFlags::empty(),
     };
     // SAFETY: the time is there for ever.
-    unsafe { queue.push(&timer, LATER | u64::from(index)) }.is_ok()
+    unsafe { queue.push(&timer, LATER | number) }.is_ok()
 }
 
 /// Cancels everything and waits until the kernel has nothing more, or the deadline has passed.
@@ -149,12 +147,8 @@ fn drain(ring: &mut impl Draining, deadline: Instant) -> u32 {
     // What was pushed and not submitted never runs.
     ring.queue()
         .withdraw(NOBODY, |user_data| withdrawn.push(user_data));
-    let slots = ring.slots();
-    for index in withdrawn {
-        // Cancellations are nobody's.
-        if let Some(index) = u32::try_from(index).ok().filter(|&index| index < slots) {
-            ring.dispose_of_withdrawn(index);
-        }
+    for number in withdrawn {
+        ring.dispose_of_withdrawn(number);
     }
     let mut asked = 0;
     loop {
@@ -165,8 +159,11 @@ fn drain(ring: &mut impl Draining, deadline: Instant) -> u32 {
             return in_flight;
         }
         // One by one, which every kernel can.
-        while asked < slots && (!ring.has(asked) || push_cancel(ring.queue(), asked)) {
-            asked += 1;
+        while let Some(number) = ring.next_in_flight(asked) {
+            if !push_cancel(ring.queue(), number) {
+                break;
+            }
+            asked = number + 1;
         }
         let step = left.min(STEP);
         let wait = Wait::for_completions(1).timeout(step);

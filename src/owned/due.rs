@@ -5,15 +5,16 @@ use std::task::Waker;
 
 use super::drain::NOBODY;
 use super::slot::{Dispose, Kept, Waiting};
+use super::table::SlotId;
 use crate::completion::Completion;
 
 /// How many wakers are called in one go.
-const WAKERS: usize = 16;
+const WAKERS: usize = 64;
 
 /// An operation that has ended and that nobody waits for.
 #[derive(Debug)]
 pub(super) struct Orphan {
-    index: u32,
+    id: SlotId,
     kept: Kept,
     dispose: Dispose,
     /// How it has ended. One with several completions has them in its slot.
@@ -26,13 +27,13 @@ impl Orphan {
     /// The slot holds an operation of the type that the function was made for, whose last completion
     /// has been taken, and nobody else has it.
     pub(super) unsafe fn new(
-        index: u32,
+        id: SlotId,
         kept: Kept,
         dispose: Dispose,
         done: Option<Completion>,
     ) -> Self {
         Self {
-            index,
+            id,
             kept,
             dispose,
             done,
@@ -43,7 +44,7 @@ impl Orphan {
     /// back.
     pub(super) fn dispose(self, slots: &mut impl Slots) {
         /// Gives the slot back, even if the operation's code panics.
-        struct Emptied<'a, S: Slots>(&'a mut S, u32);
+        struct Emptied<'a, S: Slots>(&'a mut S, SlotId);
         impl<S: Slots> Drop for Emptied<'_, S> {
             fn drop(&mut self) {
                 self.0.free(self.1);
@@ -51,12 +52,12 @@ impl Orphan {
         }
 
         let mut done = self.done;
-        while let Some(one) = done.take().or_else(|| slots.next_item(self.index)) {
+        while let Some(one) = done.take().or_else(|| slots.next_item(self.id)) {
             if one.more() {
                 // SAFETY: `new` was promised that it is there, and nobody's.
                 unsafe { (self.dispose)(self.kept, one) };
             } else {
-                let _emptied = Emptied(slots, self.index);
+                let _emptied = Emptied(slots, self.id);
                 // SAFETY: as above; and this is done once.
                 unsafe { (self.dispose)(self.kept, one) };
                 return;
@@ -68,9 +69,9 @@ impl Orphan {
 /// When the operation in a slot, which the kernel was asked to stop, is to be cancelled once more.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Retry {
-    Now(u32),
+    Now(SlotId),
     /// After some time: until then it may have begun to wait.
-    Later(u32),
+    Later(SlotId),
 }
 
 /// What is left to be done is done to these.
@@ -79,23 +80,27 @@ pub(super) trait Slots {
     fn cancel_again(&mut self, retry: Retry);
 
     /// Takes what the operation in a slot has brought next.
-    fn next_item(&mut self, index: u32) -> Option<Completion>;
+    fn next_item(&mut self, id: SlotId) -> Option<Completion>;
 
     /// Gives a slot back that the operation has left.
-    fn free(&mut self, index: u32);
+    fn free(&mut self, id: SlotId);
 }
 
-/// Wakers to be called, an orphan to be disposed of, and a slot to be cancelled once more.
+/// What ends a pass over the completions, since there is room for one.
+#[derive(Debug)]
+enum Last {
+    Orphan(Orphan),
+    CancelAgain(Retry),
+}
+
+/// Wakers to be called, and then an orphan to be disposed of or a slot to be cancelled once more.
 #[derive(Debug)]
 pub(super) struct Due {
     wakers: [MaybeUninit<Waiting>; WAKERS],
     /// Those from the first up to the end are still to be woken.
     first: usize,
     end: usize,
-    orphan: Option<Orphan>,
-    again: Option<Retry>,
-    /// Whether there is anything.
-    any: bool,
+    last: Option<Last>,
 }
 
 impl Due {
@@ -105,39 +110,37 @@ impl Due {
             wakers: [const { MaybeUninit::uninit() }; WAKERS],
             first: 0,
             end: 0,
-            orphan: None,
-            again: None,
-            any: false,
+            last: None,
         }
     }
 
     /// Adds a waker that was taken out of its slot, and says whether there is room for another.
     #[inline]
     pub(super) fn wake(&mut self, waker: Waiting) -> bool {
-        self.wakers[self.end] = MaybeUninit::new(waker);
+        self.wakers[self.end % WAKERS] = MaybeUninit::new(waker);
         self.end += 1;
-        self.any = true;
         self.end < WAKERS
     }
 
-    /// Adds an orphan. There is room for one.
+    /// Adds an orphan. There is room for nothing more then.
     pub(super) fn dispose(&mut self, orphan: Orphan) {
-        debug_assert!(self.orphan.is_none(), "a second orphan");
-        self.orphan = Some(orphan);
-        self.any = true;
+        self.put_last(Last::Orphan(orphan));
     }
 
-    /// Adds a slot whose operation is to be cancelled once more. There is room for one.
+    /// Adds a slot whose operation is to be cancelled once more. There is room for nothing more then.
     pub(super) fn cancel_again(&mut self, retry: Retry) {
-        debug_assert!(self.again.is_none(), "a second one");
-        self.again = Some(retry);
-        self.any = true;
+        self.put_last(Last::CancelAgain(retry));
+    }
+
+    fn put_last(&mut self, last: Last) {
+        debug_assert!(self.last.is_none(), "a second one");
+        self.last = Some(last);
     }
 
     /// Whether nothing is left to do.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        !self.any
+        self.end == 0 && self.last.is_none()
     }
 
     /// Takes the next waker that is to be called.
@@ -148,7 +151,7 @@ impl Due {
             return None;
         }
         // SAFETY: those up to the end were written.
-        let waker = unsafe { self.wakers[self.first].assume_init() };
+        let waker = unsafe { self.wakers[self.first % WAKERS].assume_init() };
         self.first += 1;
         // SAFETY: it was taken out of its slot, and out of here.
         Some(unsafe { waker.into_waker() })
@@ -157,23 +160,21 @@ impl Due {
     /// Does what is left to do. This calls foreign code, so nobody may have the ring.
     #[inline]
     pub(super) fn finish(&mut self, slots: &mut impl Slots) {
-        if let Some(retry) = self.again.take() {
-            slots.cancel_again(retry);
-        }
         while let Some(waker) = self.take_waker() {
             waker.wake();
         }
-        self.any = false;
-        if let Some(orphan) = self.orphan.take() {
-            orphan.dispose(slots);
+        match self.last.take() {
+            Some(Last::Orphan(orphan)) => orphan.dispose(slots),
+            Some(Last::CancelAgain(retry)) => slots.cancel_again(retry),
+            None => {}
         }
     }
 
     /// Notes that the kernel has never had the orphan.
     pub(super) fn mark_withdrawn(&mut self) {
-        if let Some(Orphan {
+        if let Some(Last::Orphan(Orphan {
             done: Some(done), ..
-        }) = &mut self.orphan
+        })) = &mut self.last
         {
             done.user_data = NOBODY;
         }

@@ -23,6 +23,7 @@ use super::registered_pool::RegisteredPool;
 use super::slot::Dispose;
 use super::slots::Slots;
 use super::stream::{Multishot, Stream};
+use super::table::SlotId;
 use super::ticket::Ticket;
 use crate::buffer_pool::BufferPool;
 use crate::error::{RegisterError, SetupError, SubmitError};
@@ -446,8 +447,8 @@ impl Ring {
     ///
     /// The function was made for the type of the operation in the slot, and from here on nobody else
     /// takes it out, but for the ring if it was let go of before.
-    pub(super) unsafe fn let_go(&self, index: u32, dispose: Dispose, cancelled: bool) {
-        let let_go = self.with_core(|core| core.abandon(index, dispose, cancelled));
+    pub(super) unsafe fn let_go(&self, id: SlotId, dispose: Dispose, cancelled: bool) {
+        let let_go = self.with_core(|core| core.abandon(id, dispose, cancelled));
         // Dropped here, where the ring is not borrowed.
         if let Ok(waker) = let_go {
             return drop(waker);
@@ -455,7 +456,7 @@ impl Ring {
         // It has ended, or was let go of.
         let orphan = self.with_core(|core| {
             // SAFETY: the caller's promise.
-            unsafe { core.store.take_orphan(index, dispose) }
+            unsafe { core.store.take_orphan(id, dispose) }
         });
         if let Some(orphan) = orphan {
             orphan.dispose(&mut Shared(&self));

@@ -52,7 +52,7 @@ impl RingId {
     }
 }
 
-/// Pushes the entry for a slot, or, in place of one that is for another ring, what fails.
+/// Pushes an entry under the number of its slot, or, in place of one that is for another ring, what fails.
 ///
 /// # Safety
 ///
@@ -61,14 +61,14 @@ impl RingId {
 pub(super) unsafe fn push_own<T: Threads>(
     queue: &mut SubmissionQueue<T>,
     sqe: &Sqe,
-    index: u32,
+    number: u64,
 ) -> Result<(), QueueFull> {
     let mut instead = None;
     if !RingId::of(queue.ring()).accepts(sqe) {
         instead = Some(refused(sqe));
     }
     // SAFETY: the caller's promise; what fails points to nothing.
-    unsafe { queue.push_raw(instead.as_ref().unwrap_or(sqe), index.into()) }
+    unsafe { queue.push_raw(instead.as_ref().unwrap_or(sqe), number) }
 }
 
 /// What fails in place of an entry, tied as that is to what is behind it.

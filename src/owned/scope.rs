@@ -15,7 +15,8 @@ use super::access::{Access, KEY};
 use super::cancel::CancelRequest;
 use super::operation::Operation;
 use super::ring::{Full, Ring};
-use super::slot::{self, Dispose, NONE};
+use super::slot::{self, Dispose};
+use super::table::SlotId;
 use super::ticket::{Ticket, WaitError};
 use crate::completion::Completion;
 use crate::entry::Sqe;
@@ -151,8 +152,8 @@ struct List {
 
 #[derive(Clone, Copy, Debug)]
 struct Member {
-    /// Its slot, or [`NONE`] as long as it is not pushed.
-    index: u32,
+    /// Its slot, or [`SlotId::NONE`] as long as it is not pushed.
+    id: SlotId,
     dispose: Dispose,
     /// Whether it is cancelled when nobody waits for it.
     cancelled: bool,
@@ -174,9 +175,9 @@ impl Members {
         }
     }
 
-    fn set_index(&self, place: usize, index: u32) {
+    fn set_id(&self, place: usize, id: SlotId) {
         if let Some(member) = &mut self.list.borrow_mut().members[place] {
-            member.index = index;
+            member.id = id;
         }
     }
 
@@ -192,7 +193,7 @@ impl Members {
         let members = list.members.iter().enumerate().skip(from);
         members
             .filter_map(|(place, member)| Some((place, (*member)?)))
-            .find(|(_, member)| member.index != NONE)
+            .find(|(_, member)| member.id != SlotId::NONE)
     }
 }
 
@@ -263,7 +264,7 @@ impl<'scope> Scope<'scope, '_> {
         operation: O,
     ) -> Result<ScopedTicket<'scope, O>, Full<O>> {
         let place = self.members.add(Member {
-            index: NONE,
+            id: SlotId::NONE,
             dispose: slot::dispose::<Scoped<'scope, O>>,
             cancelled: O::CANCELLED_WHEN_ABANDONED,
         });
@@ -277,7 +278,7 @@ impl<'scope> Scope<'scope, '_> {
         };
         match Ticket::push(self.ring, scoped) {
             Ok(ticket) => {
-                self.members.set_index(place, ticket.index());
+                self.members.set_id(place, ticket.id());
                 Ok(ScopedTicket::new(ticket, &self.members))
             }
             Err(Full(Scoped { operation, .. })) => Err(Full(operation)),
@@ -316,13 +317,13 @@ impl<'scope> Scope<'scope, '_> {
             from = place + 1;
             // What its ticket has let go of is not touched.
             let Member {
-                index,
+                id,
                 dispose,
                 cancelled,
             } = member;
             // SAFETY: the slot holds the operation that the function was made for. Its ticket, if there
             // still is one, stands for nothing from the end of the closure on.
-            unsafe { self.ring.let_go(index, dispose, cancelled) };
+            unsafe { self.ring.let_go(id, dispose, cancelled) };
         }
         if self.members.next(0).is_some() && self.ring.submit_and_wait(1).is_err() {
             // It may be for want of memory, which others give back.

@@ -1,6 +1,5 @@
-//! The slots that operations in flight are kept in.
+//! A slot that an operation in flight is kept in.
 
-use std::alloc::{self, Layout};
 use std::mem::{ManuallyDrop, MaybeUninit, offset_of};
 use std::ptr::{self, NonNull};
 use std::task::{RawWakerVTable, Waker};
@@ -9,6 +8,7 @@ use super::backlog::Queue;
 use super::operation::Operation;
 use super::store::told;
 use super::stream::Multishot;
+use super::table::SlotId;
 use crate::completion::Completion;
 
 /// How many bytes an operation may have to be kept in its slot. A larger one is boxed.
@@ -28,6 +28,8 @@ pub(super) type Dispose = unsafe fn(Kept, Completion);
 /// or it is dropped. A slot is free again when neither has it.
 #[derive(Clone, Copy)]
 pub(super) enum State {
+    /// The kernel and the ticket have it, and there is nothing to note of it.
+    Fresh,
     /// The kernel and the ticket have it.
     InFlight {
         /// The result of a zero-copy send, whose notification is still to come; or the group that its
@@ -66,17 +68,20 @@ pub(super) enum State {
     },
     /// The kernel does not have it, and it brings no more items than these.
     Dry { items: Queue },
+    /// It stands for all slots that somebody has given up, and never holds an operation.
+    Spent,
 }
 
 impl State {
     /// Whether the kernel has the operation.
     pub(super) fn is_kernels(&self) -> bool {
         match self {
-            Self::InFlight { .. }
+            Self::Fresh
+            | Self::InFlight { .. }
             | Self::Abandoned { .. }
             | Self::Streaming { .. }
             | Self::Deserted { .. } => true,
-            Self::Ended { .. } | Self::EndedWithin { .. } | Self::Dry { .. } => false,
+            Self::Ended { .. } | Self::EndedWithin { .. } | Self::Dry { .. } | Self::Spent => false,
         }
     }
 
@@ -91,15 +96,24 @@ impl State {
     /// How an operation with one result has ended, if it has.
     #[inline]
     pub(super) fn ended(&self) -> Option<Completion> {
-        match *self {
-            Self::Ended { result, flags } => Some(told(result, flags, 0)),
-            Self::EndedWithin {
-                result,
-                flags,
-                offset,
-            } => Some(told(result, flags, offset)),
-            _ => None,
+        if let Self::Ended { result, flags } = *self {
+            return Some(told(result, flags, 0));
         }
+        self.ended_within()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn ended_within(&self) -> Option<Completion> {
+        let Self::EndedWithin {
+            result,
+            flags,
+            offset,
+        } = *self
+        else {
+            return None;
+        };
+        Some(told(result, flags, offset))
     }
 }
 
@@ -136,15 +150,22 @@ impl Waiting {
     }
 }
 
-/// No slot.
-pub(super) const NONE: u32 = u32::MAX;
-
 /// A slot. Its address stays the same as long as its table lives.
 ///
 /// In a free one there is the number of the next.
 pub(super) struct Slot {
-    state: State,
+    pub(super) state: State,
     payload: Payload,
+}
+
+impl Slot {
+    /// One that holds nothing.
+    pub(super) fn new() -> Self {
+        Self {
+            state: State::Spent,
+            payload: Payload(MaybeUninit::uninit()),
+        }
+    }
 }
 
 const _: () = assert!(size_of::<Slot>() <= 72);
@@ -157,7 +178,7 @@ pub(super) struct Kept(NonNull<u8>);
 
 impl Kept {
     #[inline]
-    fn of(slot: NonNull<Slot>) -> Self {
+    pub(super) fn of(slot: NonNull<Slot>) -> Self {
         // SAFETY: within the slot.
         Self(unsafe { slot.byte_add(offset_of!(Slot, payload)) }.cast())
     }
@@ -168,9 +189,9 @@ impl Kept {
     ///
     /// The slot holds no operation.
     #[inline]
-    unsafe fn put_next(self, next: u32) {
+    pub(super) unsafe fn put_next(self, next: SlotId) {
         // SAFETY: the payload has room for a number, and alignment.
-        unsafe { self.0.cast::<u32>().write(next) };
+        unsafe { self.0.cast::<SlotId>().write(next) };
     }
 
     /// The next slot that is free.
@@ -179,9 +200,9 @@ impl Kept {
     ///
     /// The slot is free.
     #[inline]
-    unsafe fn next(self) -> u32 {
+    pub(super) unsafe fn next(self) -> SlotId {
         // SAFETY: it was put there when the slot became free.
-        unsafe { self.0.cast::<u32>().read() }
+        unsafe { self.0.cast::<SlotId>().read() }
     }
 
     /// Whether an operation of this type is kept in the slot itself.
@@ -273,134 +294,5 @@ pub(super) unsafe fn dispose_item<O: Multishot>(kept: Kept, done: Completion) {
         let operation: O = unsafe { kept.take() };
         // SAFETY: as above.
         drop(unsafe { operation.item(done) });
-    }
-}
-
-/// All the slots of a ring, made once.
-#[derive(Debug)]
-pub(super) struct Table {
-    slots: NonNull<Slot>,
-    len: u32,
-    /// The first free slot, or [`NONE`].
-    free: u32,
-}
-
-// SAFETY: the slots are the table's own. What operations are in them is the business of whoever puts
-// them there: a ring for one thread stays on it, one for many takes only those that can be sent.
-unsafe impl Send for Table {}
-
-impl Table {
-    /// So many slots, all free.
-    pub(super) fn new(len: u32) -> Self {
-        let layout = Self::layout(len);
-        // SAFETY: a slot has a size, and there is at least one.
-        let memory = unsafe { alloc::alloc(layout) };
-        let Some(memory) = NonNull::new(memory) else {
-            alloc::handle_alloc_error(layout)
-        };
-        let slots: NonNull<Slot> = memory.cast();
-        for index in 0..len {
-            let next = if index + 1 < len { index + 1 } else { NONE };
-            // SAFETY: the memory has room for so many slots.
-            let slot = unsafe { slots.add(index as usize) };
-            let free = Slot {
-                state: State::Ended {
-                    result: 0,
-                    flags: 0,
-                },
-                payload: Payload(MaybeUninit::uninit()),
-            };
-            // SAFETY: the room is the table's own and aligned for a slot.
-            unsafe { slot.write(free) };
-            // SAFETY: it holds no operation.
-            unsafe { Kept::of(slot).put_next(next) };
-        }
-        Self {
-            slots,
-            len,
-            free: if len > 0 { 0 } else { NONE },
-        }
-    }
-
-    fn layout(len: u32) -> Layout {
-        Layout::array::<Slot>(len.max(1) as usize).expect("a table that fits into memory")
-    }
-
-    /// How many slots there are.
-    pub(super) fn len(&self) -> u32 {
-        self.len
-    }
-
-    /// How many slots somebody has.
-    pub(super) fn taken(&self) -> u32 {
-        let mut free = 0;
-        let mut index = self.free;
-        while index != NONE {
-            free += 1;
-            // SAFETY: the slot is free.
-            index = unsafe { self.kept(index).next() };
-        }
-        self.len - free
-    }
-
-    /// How many operations the kernel has.
-    pub(super) fn kernels(&self) -> u32 {
-        let has = |index: &u32| {
-            // SAFETY: there is such a slot, and its state is the table's.
-            unsafe { &(*self.slot(*index).as_ptr()).state }.is_kernels()
-        };
-        u32::try_from((0..self.len).filter(has).count()).unwrap_or(u32::MAX)
-    }
-
-    /// A slot. There must be such a one.
-    #[inline]
-    fn slot(&self, index: u32) -> NonNull<Slot> {
-        debug_assert!(index < self.len);
-        // SAFETY: callers in this module's parent see to it: indices come from `take` or were compared
-        // with the length.
-        unsafe { self.slots.add(index as usize) }
-    }
-
-    /// A slot's state. There must be such a slot.
-    #[inline]
-    pub(super) fn state(&mut self, index: u32) -> &mut State {
-        let slot = self.slot(index);
-        // SAFETY: the state is the table's, which is borrowed mutably. The payload, which the kernel
-        // may use, is not part of it.
-        unsafe { &mut (*slot.as_ptr()).state }
-    }
-
-    /// Where a slot keeps its operation.
-    #[inline]
-    pub(super) fn kept(&self, index: u32) -> Kept {
-        Kept::of(self.slot(index))
-    }
-
-    /// Takes a free slot.
-    #[inline]
-    pub(super) fn take(&mut self) -> Option<u32> {
-        let index = self.free;
-        if index == NONE {
-            return None;
-        }
-        // SAFETY: the slot is free.
-        self.free = unsafe { self.kept(index).next() };
-        Some(index)
-    }
-
-    /// Makes a slot free. Its operation has been taken out.
-    #[inline]
-    pub(super) fn free(&mut self, index: u32) {
-        // SAFETY: the slot holds no operation any longer.
-        unsafe { self.kept(index).put_next(self.free) };
-        self.free = index;
-    }
-}
-
-impl Drop for Table {
-    fn drop(&mut self) {
-        // Operations and wakers of tickets that were forgotten are leaked with them.
-        // SAFETY: the memory came from this allocator, with this layout.
-        unsafe { alloc::dealloc(self.slots.as_ptr().cast(), Self::layout(self.len)) };
     }
 }

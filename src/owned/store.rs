@@ -6,7 +6,8 @@ use super::backlog::Backlog;
 use super::drain::{CANCEL, LATER};
 use super::due::{Due, Orphan, Retry};
 use super::mail::{self, Mail};
-use super::slot::{Dispose, State, Table, Waiting};
+use super::slot::{Dispose, State, Waiting};
+use super::table::{SlotId, Table};
 use crate::completion::{Completion, CompletionFlags};
 use crate::entry::Sqe;
 use crate::register::BufferCursor;
@@ -25,7 +26,7 @@ pub(super) struct Store {
 
 /// The flags of a completion that is not simply the only one of its operation, or that names a
 /// buffer.
-const RARE: u32 = CompletionFlags::MORE
+pub(super) const RARE: u32 = CompletionFlags::MORE
     .union(CompletionFlags::NOTIF)
     .union(CompletionFlags::BUFFER)
     .bits();
@@ -61,9 +62,9 @@ impl Store {
     }
 
     /// Takes what an operation with several completions has brought next, if there is something.
-    pub(super) fn next_item(&mut self, index: u32) -> Option<Completion> {
+    pub(super) fn next_item(&mut self, id: SlotId) -> Option<Completion> {
         let (State::Streaming { items, .. } | State::Deserted { items, .. } | State::Dry { items }) =
-            self.table.state(index)
+            self.table.state(id)
         else {
             return None;
         };
@@ -77,65 +78,66 @@ impl Store {
     ///
     /// The slot holds an operation of the type that the function was made for, and nobody else takes it
     /// out.
-    pub(super) unsafe fn take_orphan(&mut self, index: u32, dispose: Dispose) -> Option<Orphan> {
-        let done = self.table.state(index).ended()?;
+    pub(super) unsafe fn take_orphan(&mut self, id: SlotId, dispose: Dispose) -> Option<Orphan> {
+        let done = self.table.state(id).ended()?;
         // SAFETY: the caller's promise.
-        Some(unsafe { Orphan::new(index, self.table.kept(index), dispose, Some(done)) })
+        Some(unsafe { Orphan::new(id, self.table.kept(id), dispose, Some(done)) })
     }
 
-    /// Notes that an operation has completed, and what is left to do for it. Returns whether more can
-    /// be left to do.
-    #[inline]
-    pub(super) fn settle(&mut self, done: Completion, due: &mut Due) -> bool {
-        if done.user_data >= self.table.len().into() {
-            return self.settle_other(done, due);
-        }
-        #[expect(clippy::cast_possible_truncation, reason = "it was compared")]
-        let index = done.user_data as u32;
-        if done.flags & RARE != 0 {
-            return self.settle_flagged(done, index, due);
-        }
-        let State::InFlight { waker, .. } = self.table.state(index) else {
-            return self.settle_rarely(done, index, due);
-        };
-        let waker = *waker;
-        *self.table.state(index) = State::Ended {
-            result: done.res,
-            flags: done.flags,
-        };
-        waker.is_none_or(|waker| due.wake(waker))
-    }
-
-    /// A way of its own, so that one look at the flags decides.
+    /// The same as [`settle`](Self::settle), of a completion in pieces that fit into registers.
     #[cold]
     #[inline(never)]
-    fn settle_flagged(&mut self, done: Completion, index: u32, due: &mut Due) -> bool {
-        self.settle_rarely(done, index, due)
+    pub(super) fn settle_rarely(
+        &mut self,
+        user_data: u64,
+        res: i32,
+        flags: u32,
+        due: &mut Due,
+    ) -> bool {
+        let done = Completion {
+            user_data,
+            res,
+            flags,
+            extra: (),
+        };
+        self.settle(done, due)
+    }
+
+    /// Notes what a completion says, and what is left to do for it. Returns whether more can be left to
+    /// do.
+    pub(super) fn settle(&mut self, done: Completion, due: &mut Due) -> bool {
+        let Some(id) = self.table.id(done.user_data) else {
+            return self.settle_other(done, due);
+        };
+        match *self.table.state(id) {
+            State::Fresh => self.settle_single(0, done, id, due),
+            State::InFlight { note, .. } | State::Abandoned { note, .. } => {
+                self.settle_single(note, done, id, due)
+            }
+            State::Streaming { group, .. } | State::Deserted { group, .. } => {
+                self.settle_item(group, done, id, due)
+            }
+            State::Ended { .. } | State::EndedWithin { .. } | State::Dry { .. } | State::Spent => {
+                debug_assert!(false, "the kernel does not have slot {id:?}");
+                true
+            }
+        }
     }
 
     /// Notes what is not the end of an operation: a message, or how a cancellation has ended.
-    #[cold]
-    #[inline(never)]
     fn settle_other(&mut self, done: Completion, due: &mut Due) -> bool {
         if let Some(number) = mail::number(done.user_data) {
             let waker = self.mail.put(number, done.res.cast_unsigned());
             return waker.is_none_or(|waker| due.wake(Waiting::new(waker)));
         }
-        let slot = |base: u64| {
-            let index = u32::try_from(done.user_data.wrapping_sub(base)).ok();
-            index.filter(|&index| index < self.table.len())
-        };
-        let (index, is_timer) = match (slot(CANCEL), slot(LATER)) {
-            (Some(index), _) => (index, false),
-            (None, Some(index)) => (index, true),
+        let slot = |base: u64| self.table.id(done.user_data.wrapping_sub(base));
+        let (id, is_timer) = match (slot(CANCEL), slot(LATER)) {
+            (Some(id), _) => (id, false),
+            (None, Some(id)) => (id, true),
             (None, None) => return true,
         };
         // By now the slot may be another operation's, which is as abandoned if it is.
-        let goes_on = self
-            .table
-            .state(index)
-            .tries()
-            .is_some_and(|tries| *tries > 0);
+        let goes_on = self.table.state(id).tries().is_some_and(|tries| *tries > 0);
         // One that is just about to try again is not found, and a worker that is just taking it up can
         // miss that it was told to stop.
         let missed = [-libc::ENOENT, -libc::EALREADY].contains(&done.res);
@@ -143,9 +145,9 @@ impl Store {
             return true;
         }
         due.cancel_again(if is_timer {
-            Retry::Now(index)
+            Retry::Now(id)
         } else {
-            Retry::Later(index)
+            Retry::Later(id)
         });
         false
     }
@@ -157,35 +159,22 @@ impl Store {
         piece.map_or(0, |piece| piece.offset)
     }
 
-    /// The same as [`settle`](Self::settle) for operations that nobody waits for, and for those that
-    /// complete more than once or take their buffer from a group.
-    #[cold]
-    #[inline(never)]
-    fn settle_rarely(&mut self, done: Completion, index: u32, due: &mut Due) -> bool {
-        match *self.table.state(index) {
-            State::InFlight { note, .. } | State::Abandoned { note, .. } => {
-                self.settle_single(note, done, index, due)
-            }
-            State::Streaming { group, .. } | State::Deserted { group, .. } => {
-                self.settle_item(group, done, index, due)
-            }
-            State::Ended { .. } | State::EndedWithin { .. } | State::Dry { .. } => {
-                debug_assert!(false, "the kernel does not have slot {index}");
-                true
-            }
-        }
-    }
-
-    fn settle_single(&mut self, note: i32, done: Completion, index: u32, due: &mut Due) -> bool {
+    fn settle_single(&mut self, note: i32, done: Completion, id: SlotId, due: &mut Due) -> bool {
         let offset = if done.flags().contains(CompletionFlags::BUFFER) {
             self.offset(group_of(note), &done)
         } else {
             0
         };
-        let state = self.table.state(index);
+        let state = self.table.state(id);
         if done.more() {
-            if let State::InFlight { note, .. } | State::Abandoned { note, .. } = state {
-                *note = done.res;
+            match state {
+                State::InFlight { note, .. } | State::Abandoned { note, .. } => *note = done.res,
+                _ => {
+                    *state = State::InFlight {
+                        note: done.res,
+                        waker: None,
+                    }
+                }
             }
             return true;
         }
@@ -210,20 +199,20 @@ impl Store {
                 waker: Some(waker), ..
             } => due.wake(waker),
             State::Abandoned { dispose, .. } => {
-                let kept = self.table.kept(index);
+                let kept = self.table.kept(id);
                 let told = told(result, flags, offset);
                 // SAFETY: the function is that of the operation's own type, and its last completion
                 // is this.
-                due.dispose(unsafe { Orphan::new(index, kept, dispose, Some(told)) });
+                due.dispose(unsafe { Orphan::new(id, kept, dispose, Some(told)) });
                 false
             }
             _ => true,
         }
     }
 
-    fn settle_item(&mut self, group: u16, done: Completion, index: u32, due: &mut Due) -> bool {
+    fn settle_item(&mut self, group: u16, done: Completion, id: SlotId, due: &mut Due) -> bool {
         let offset = self.offset(group, &done);
-        let state = self.table.state(index);
+        let state = self.table.state(id);
         let (State::Streaming { items, .. } | State::Deserted { items, .. }) = state else {
             return true;
         };
@@ -245,9 +234,9 @@ impl Store {
                 waker: Some(waker), ..
             } => due.wake(waker),
             State::Deserted { dispose, .. } => {
-                let kept = self.table.kept(index);
+                let kept = self.table.kept(id);
                 // SAFETY: as for one completion: the last of them has been taken.
-                due.dispose(unsafe { Orphan::new(index, kept, dispose, None) });
+                due.dispose(unsafe { Orphan::new(id, kept, dispose, None) });
                 false
             }
             _ => true,

@@ -10,7 +10,8 @@ use super::access::{KEY, RingRef, WaitableRef};
 use super::cancel::CancelRequest;
 use super::core::Core;
 use super::ring::Full;
-use super::slot::{self, NONE};
+use super::slot;
+use super::table::SlotId;
 use super::ticket::{Ticket, Unpushed};
 use crate::completion::Completion;
 use crate::entry::Sqe;
@@ -74,7 +75,7 @@ pub enum End {
 #[must_use = "dropping a stream ends its operation"]
 pub struct Stream<R: RingRef, O: Multishot> {
     ring: R,
-    index: u32,
+    id: SlotId,
     end: Option<End>,
     _operation: PhantomData<fn() -> O>,
 }
@@ -82,16 +83,16 @@ pub struct Stream<R: RingRef, O: Multishot> {
 impl<R: RingRef, O: Multishot> Stream<R, O> {
     pub(super) fn push(ring: R, operation: O) -> Result<Self, Full<O>> {
         let (unpushed, sqe) = Unpushed::place(&ring, operation, O::entry)?;
-        let index = unpushed.index();
+        let id = unpushed.id();
         // SAFETY: the entry is that of the operation in this slot.
-        let pushed = ring.with(KEY, |core| unsafe { core.push_stream(index, &sqe) });
+        let pushed = ring.with(KEY, |core| unsafe { core.push_stream(id, &sqe) });
         if pushed.is_err() {
             return Err(Full(unpushed.take()));
         }
         unpushed.leave_to_kernel();
         Ok(Self {
             ring,
-            index,
+            id,
             end: None,
             _operation: PhantomData,
         })
@@ -105,9 +106,7 @@ impl<R: RingRef, O: Multishot> Stream<R, O> {
     /// Takes the next item if it has come. Does not look for completions.
     pub fn try_next(&mut self) -> Option<io::Result<O::Item>> {
         while self.end.is_none() {
-            let done = self
-                .ring
-                .with(KEY, |core| core.store.next_item(self.index))?;
+            let done = self.ring.with(KEY, |core| core.store.next_item(self.id))?;
             if let Some(item) = self.item(done) {
                 return Some(item);
             }
@@ -136,7 +135,7 @@ impl<R: RingRef, O: Multishot> Stream<R, O> {
 
     /// What a completion that was taken from the slot's items brings.
     fn operation_item(&self, done: Completion) -> io::Result<Option<O::Item>> {
-        let kept = self.ring.with(KEY, |core| core.kept(self.index));
+        let kept = self.ring.with(KEY, |core| core.kept(self.id));
         // SAFETY: the stream has the slot, which holds such an operation.
         let operation = unsafe { kept.operation::<O>() };
         // SAFETY: nobody else uses it but the kernel, which at most reads it.
@@ -154,15 +153,15 @@ impl<R: RingRef, O: Multishot> Stream<R, O> {
             if self.end.is_some() {
                 return Poll::Ready(None);
             }
-            let (index, waker) = (self.index, context.waker());
-            if self.ring.with(KEY, |core| core.has_waker(index, waker)) {
+            let (id, waker) = (self.id, context.waker());
+            if self.ring.with(KEY, |core| core.has_waker(id, waker)) {
                 return Poll::Pending;
             }
             let waker = waker.clone();
             // Wakers that come back are dropped here, where the ring is not borrowed.
             if self
                 .ring
-                .with(KEY, |core| core.set_waker(index, waker))
+                .with(KEY, |core| core.set_waker(id, waker))
                 .is_ok()
             {
                 return Poll::Pending;
@@ -187,14 +186,14 @@ impl<R: RingRef, O: Multishot> Stream<R, O> {
     /// If it has not ended.
     pub fn rearm(&mut self) -> Result<(), Full<()>> {
         assert!(self.end.is_some(), "the stream has not ended");
-        let kept = self.ring.with(KEY, |core| core.kept(self.index));
+        let kept = self.ring.with(KEY, |core| core.kept(self.id));
         // SAFETY: the stream has the slot, which holds such an operation.
         let mut operation = unsafe { kept.operation::<O>() };
         // SAFETY: nobody else uses it: the kernel has ended it.
         let sqe = unsafe { operation.as_mut() }.entry();
         let push = |core: &mut Core<_>| {
             // SAFETY: the entry is that of the operation in this slot.
-            unsafe { core.push_stream(self.index, &sqe) }
+            unsafe { core.push_stream(self.id, &sqe) }
         };
         self.ring.with(KEY, push).map_err(|_| Full(()))?;
         self.end = None;
@@ -212,7 +211,7 @@ impl<R: RingRef, O: Multishot> Stream<R, O> {
     where
         R: Clone,
     {
-        Ticket::push(self.ring.clone(), CancelRequest::new(self.index)).map_err(|_| Full(()))
+        Ticket::push(self.ring.clone(), CancelRequest::new(self.id)).map_err(|_| Full(()))
     }
 
     /// The operation, with what it owns, once the stream has ended.
@@ -231,9 +230,9 @@ impl<R: RingRef, O: Multishot> Stream<R, O> {
     fn take_operation(&mut self) -> O {
         // SAFETY: the stream has the slot, which holds such an operation, and gives it up; the last
         // item was taken.
-        let take = |core: &mut Core<_>| unsafe { core.take_out(self.index) };
+        let take = |core: &mut Core<_>| unsafe { core.take_out(self.id) };
         let operation = self.ring.with(KEY, take);
-        self.index = NONE;
+        self.id = SlotId::NONE;
         self.ring.freed();
         operation
     }
@@ -275,7 +274,7 @@ impl<R: RingRef, O: Multishot> futures_core::Stream for Stream<R, O> {
 
 impl<R: RingRef, O: Multishot> Drop for Stream<R, O> {
     fn drop(&mut self) {
-        if self.index == NONE {
+        if self.id == SlotId::NONE {
             return;
         }
         loop {
@@ -284,8 +283,7 @@ impl<R: RingRef, O: Multishot> Drop for Stream<R, O> {
                 drop(self.take_operation());
                 return;
             }
-            let abandon =
-                |core: &mut Core<_>| core.abandon(self.index, slot::dispose_item::<O>, true);
+            let abandon = |core: &mut Core<_>| core.abandon(self.id, slot::dispose_item::<O>, true);
             // Otherwise it has ended in between, on another thread.
             if let Ok(waker) = self.ring.with(KEY, abandon) {
                 // Dropped here, where the ring is not borrowed.

@@ -17,7 +17,8 @@ use super::cancel::CancelRequest;
 use super::core::Core;
 use super::operation::Operation;
 use super::ring::Full;
-use super::slot::{self, NONE};
+use super::slot;
+use super::table::SlotId;
 use crate::completion::Completion;
 use crate::entry::Sqe;
 use crate::error::SubmitError;
@@ -33,7 +34,7 @@ use crate::error::SubmitError;
 #[must_use = "dropping a ticket cancels its operation"]
 pub struct Ticket<R: RingRef, O: Operation> {
     ring: R,
-    index: u32,
+    id: SlotId,
     _operation: PhantomData<fn() -> O>,
 }
 
@@ -65,7 +66,7 @@ impl<T> From<WaitError<T>> for io::Error {
 /// Gives a slot back that no entry was pushed for.
 pub(super) struct Unpushed<'a, R: RingRef, O> {
     ring: &'a R,
-    index: u32,
+    id: SlotId,
     _operation: PhantomData<fn() -> O>,
 }
 
@@ -77,14 +78,14 @@ impl<'a, R: RingRef, O> Unpushed<'a, R, O> {
         operation: O,
         entry: impl FnOnce(&mut O) -> Sqe,
     ) -> Result<(Self, Sqe), Full<O>> {
-        let Some((index, kept)) = ring.with(KEY, Core::prepare) else {
+        let Some((id, kept)) = ring.with(KEY, Core::prepare) else {
             return Err(Full(operation));
         };
         // SAFETY: the slot was just taken.
         unsafe { kept.put(operation) };
         let unpushed = Self {
             ring,
-            index,
+            id,
             _operation: PhantomData,
         };
         // SAFETY: the slot holds it.
@@ -97,8 +98,8 @@ impl<'a, R: RingRef, O> Unpushed<'a, R, O> {
 
     /// The slot.
     #[inline]
-    pub(super) fn index(&self) -> u32 {
-        self.index
+    pub(super) fn id(&self) -> SlotId {
+        self.id
     }
 
     /// Takes the operation out again.
@@ -115,7 +116,7 @@ impl<'a, R: RingRef, O> Unpushed<'a, R, O> {
     /// This is done once.
     unsafe fn empty(&self) -> O {
         // SAFETY: the slot holds it, and the kernel has not seen it.
-        let take = |core: &mut Core<_>| unsafe { core.take_out(self.index) };
+        let take = |core: &mut Core<_>| unsafe { core.take_out(self.id) };
         let operation = self.ring.with(KEY, take);
         self.ring.freed();
         operation
@@ -140,28 +141,28 @@ impl<R: RingRef, O: Operation> Ticket<R, O> {
     #[inline]
     pub(super) fn push(ring: R, operation: O) -> Result<Self, Full<O>> {
         let (unpushed, sqe) = Unpushed::place(&ring, operation, O::entry)?;
-        let index = unpushed.index;
+        let id = unpushed.id;
         // SAFETY: the entry is that of the operation in this slot.
-        let pushed = ring.with(KEY, |core| unsafe { core.push(index, &sqe) });
+        let pushed = ring.with(KEY, |core| unsafe { core.push(id, &sqe) });
         if pushed.is_err() {
             return Err(Full(unpushed.take()));
         }
         unpushed.leave_to_kernel();
-        Ok(Self::new(ring, index))
+        Ok(Self::new(ring, id))
     }
 
     #[inline]
-    pub(super) fn new(ring: R, index: u32) -> Self {
+    pub(super) fn new(ring: R, id: SlotId) -> Self {
         Self {
             ring,
-            index,
+            id,
             _operation: PhantomData,
         }
     }
 
     /// The slot.
-    pub(super) fn index(&self) -> u32 {
-        self.index
+    pub(super) fn id(&self) -> SlotId {
+        self.id
     }
 
     /// Asks the kernel to stop the operation. The request is an operation of its own, whose output
@@ -175,14 +176,14 @@ impl<R: RingRef, O: Operation> Ticket<R, O> {
         R: Clone,
     {
         // Not given back: pushed later, it could meet another operation in the slot.
-        Ticket::push(self.ring.clone(), CancelRequest::new(self.index)).map_err(|_| Full(()))
+        Ticket::push(self.ring.clone(), CancelRequest::new(self.id)).map_err(|_| Full(()))
     }
 
     /// Whether the operation has ended, so that its output can be taken. Does not look for
     /// completions.
     #[inline]
     pub fn is_done(&self) -> bool {
-        self.index == NONE || self.ring.with(KEY, |core| core.is_done(self.index))
+        self.id == SlotId::NONE || self.ring.with(KEY, |core| core.is_done(self.id))
     }
 
     /// Takes the output if the operation is known to have ended.
@@ -190,9 +191,24 @@ impl<R: RingRef, O: Operation> Ticket<R, O> {
     /// # Errors
     ///
     /// Otherwise the ticket.
+    ///
+    /// # Panics
+    ///
+    /// If the output was taken before, by polling the ticket.
     #[inline]
     pub fn try_take(mut self) -> Result<O::Output, Self> {
-        self.take_done().ok_or(self)
+        match self.take_done() {
+            Some(output) => Ok(output),
+            None => Err(self.not_taken()),
+        }
+    }
+
+    /// The ticket, whose operation has not ended.
+    #[cold]
+    #[inline(never)]
+    fn not_taken(self) -> Self {
+        assert!(self.id != SlotId::NONE, "the output was taken before");
+        self
     }
 
     /// The output, if the operation has ended. It can be taken once.
@@ -206,19 +222,24 @@ impl<R: RingRef, O: Operation> Ticket<R, O> {
     /// The operation, if it has ended, with how it did.
     #[inline]
     fn take_operation(&mut self) -> Option<(O, Completion)> {
-        assert!(self.index != NONE, "the output was taken before");
         // SAFETY: the ticket has the slot, and no longer if this gives the operation.
-        let taken = self
-            .ring
-            .with(KEY, |core| unsafe { core.take(self.index) })?;
+        let taken = self.ring.with(KEY, |core| unsafe { core.take(self.id) })?;
         self.emptied();
         Some(taken)
+    }
+
+    /// The output, of an operation that has ended since it was looked at, on another thread.
+    #[cold]
+    #[inline(never)]
+    fn poll_again(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<O::Output> {
+        assert!(self.id != SlotId::NONE, "the output was taken before");
+        self.poll(context)
     }
 
     /// Notes that the operation has left its slot.
     #[inline]
     fn emptied(&mut self) {
-        self.index = NONE;
+        self.id = SlotId::NONE;
         self.ring.freed();
     }
 }
@@ -230,7 +251,12 @@ impl<R: WaitableRef, O: Operation> Ticket<R, O> {
     /// # Errors
     ///
     /// [`WaitError`] gives the ticket back.
+    ///
+    /// # Panics
+    ///
+    /// If the output was taken before, by polling the ticket.
     pub fn wait(mut self) -> Result<O::Output, WaitError<Self>> {
+        assert!(self.id != SlotId::NONE, "the output was taken before");
         loop {
             if let Some(output) = self.take_done() {
                 return Ok(output);
@@ -251,44 +277,33 @@ impl<R: WaitableRef, O: Operation> Ticket<R, O> {
 impl<R: RingRef, O: Operation> Future for Ticket<R, O> {
     type Output = O::Output;
 
-    #[inline]
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<O::Output> {
-        assert!(self.index != NONE, "the output was taken before");
-        loop {
-            let (index, waker) = (self.index, context.waker());
-            let look = |core: &mut Core<_>| {
-                // SAFETY: the ticket has the slot, and no longer if this gives the operation.
-                let taken = unsafe { core.take(index) };
-                let waits = taken.is_none() && core.has_waker(index, waker);
-                (taken, waits)
-            };
-            let (taken, waits) = self.ring.with(KEY, look);
-            if let Some((operation, done)) = taken {
+        let (id, waker) = (self.id, context.waker());
+        // SAFETY: the ticket has the slot, and no longer if this gives the operation.
+        match self.ring.with(KEY, |core| unsafe { core.poll(id, waker) }) {
+            Some(Poll::Ready((operation, done))) => {
                 self.emptied();
                 // SAFETY: it was taken with its own completion.
                 return Poll::Ready(unsafe { O::complete(operation, done) });
             }
-            if waits {
-                return Poll::Pending;
-            }
-            let waker = waker.clone();
-            // Wakers that come back are dropped here, where the ring is not borrowed.
-            if self
-                .ring
-                .with(KEY, |core| core.set_waker(index, waker))
-                .is_ok()
-            {
-                return Poll::Pending;
-            }
-            // It has ended in between, on another thread.
+            Some(Poll::Pending) => return Poll::Pending,
+            None => {}
         }
+        let waker = waker.clone();
+        // Wakers that come back are dropped here, where the ring is not borrowed.
+        let set = self.ring.with(KEY, |core| core.set_waker(id, waker));
+        if set.is_err() {
+            return self.poll_again(context);
+        }
+        Poll::Pending
     }
 }
 
 impl<R: RingRef, O: Operation> Drop for Ticket<R, O> {
     #[inline]
     fn drop(&mut self) {
-        if self.index == NONE {
+        if self.id == SlotId::NONE {
             return;
         }
         loop {
@@ -297,8 +312,8 @@ impl<R: RingRef, O: Operation> Drop for Ticket<R, O> {
                 unsafe { operation.abandon(done) };
                 return;
             }
-            let (index, cancelled) = (self.index, O::CANCELLED_WHEN_ABANDONED);
-            let abandon = |core: &mut Core<_>| core.abandon(index, slot::dispose::<O>, cancelled);
+            let (id, cancelled) = (self.id, O::CANCELLED_WHEN_ABANDONED);
+            let abandon = |core: &mut Core<_>| core.abandon(id, slot::dispose::<O>, cancelled);
             // Otherwise it has ended in between, on another thread.
             if let Ok(waker) = self.ring.with(KEY, abandon) {
                 // Dropped here, where the ring is not borrowed.

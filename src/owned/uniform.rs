@@ -136,6 +136,12 @@ impl<O: Operation> Table<O> {
         unsafe { &mut (*self.slot(index)).next }
     }
 
+    /// Whether a slot has an operation that was pushed.
+    fn is_taken(&self, index: u32) -> bool {
+        // SAFETY: as above, but for a borrow that shares.
+        unsafe { (*self.slot(index)).next == TAKEN }
+    }
+
     #[inline]
     fn generation(&mut self, index: u32) -> &mut u32 {
         // SAFETY: as above.
@@ -251,7 +257,7 @@ impl<O: Operation, T: Threads> UniformRing<O, T> {
         let sqe = unsafe { &mut *place }.entry();
         // SAFETY: what the entry names is the operation's, which stays in its slot until the last
         // completion has been taken, or is leaked there.
-        if unsafe { push_own(&mut self.sq, &sqe, index) }.is_err() {
+        if unsafe { push_own(&mut self.sq, &sqe, index.into()) }.is_err() {
             // SAFETY: it was written, and the kernel has not seen it.
             return Err(Full(unsafe { place.read() }));
         }
@@ -305,9 +311,9 @@ impl<O: Operation, T: Threads> UniformRing<O, T> {
     pub fn cancel(&mut self, token: Token) -> Result<(), Full<()>> {
         let Token { index, generation } = token;
         let waits = index < self.slots.len
-            && *self.slots.next(index) == TAKEN
+            && self.slots.is_taken(index)
             && *self.slots.generation(index) == generation;
-        if waits && !push_cancel(&mut self.sq, index) {
+        if waits && !push_cancel(&mut self.sq, index.into()) {
             return Err(Full(()));
         }
         Ok(())
@@ -368,15 +374,17 @@ impl<O: Operation, T: Threads> Draining for UniformRing<O, T> {
         self.slots.in_flight
     }
 
-    fn slots(&self) -> u32 {
-        self.slots.len
+    fn next_in_flight(&self, from: u64) -> Option<u64> {
+        let from = u32::try_from(from).ok()?;
+        let taken = (from..self.slots.len).find(|&index| self.slots.is_taken(index));
+        taken.map(u64::from)
     }
 
-    fn has(&mut self, index: u32) -> bool {
-        *self.slots.next(index) == TAKEN
-    }
-
-    fn dispose_of_withdrawn(&mut self, index: u32) {
+    fn dispose_of_withdrawn(&mut self, number: u64) {
+        let index = u32::try_from(number).ok();
+        let Some(index) = index.filter(|&index| index < self.slots.len) else {
+            return;
+        };
         // SAFETY: the operation was pushed, and the kernel has never had it.
         let (_, operation) = unsafe { self.slots.take(index) };
         // SAFETY: it stands for that which will never come.

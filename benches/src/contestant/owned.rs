@@ -84,9 +84,8 @@ impl<const FUTURES: bool> Tickets<FUTURES> {
         let mut context = Context::from_waker(Waker::noop());
         let mut tickets = Vec::with_capacity(batch as usize);
         for _ in 0..rounds {
-            for n in 0..batch {
-                tickets.push(self.0.push(operation(&mut things, n)).expect("room"));
-            }
+            let pushed = (0..batch).map(|n| self.0.push(operation(&mut things, n)).expect("room"));
+            tickets.extend(pushed);
             if FUTURES {
                 for ticket in &mut tickets {
                     assert!(Pin::new(ticket).poll(&mut context).is_pending());
@@ -100,7 +99,10 @@ impl<const FUTURES: bool> Tickets<FUTURES> {
                         Poll::Pending => panic!("it has not ended"),
                     }
                 } else {
-                    ticket.try_take().expect("it has ended")
+                    let Ok(output) = ticket.try_take() else {
+                        panic!("it has not ended")
+                    };
+                    output
                 };
                 take(&mut things, output);
             }

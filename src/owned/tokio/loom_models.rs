@@ -73,16 +73,19 @@ unsafe impl Multishot for Items {
     }
 }
 
-/// Takes a completion that the kernel has not made, as if it were one of a stream's.
-fn bring(ring: &TokioRef, index: u32) {
-    let item = Completion {
-        user_data: index.into(),
-        res: 0,
-        flags: CompletionFlags::MORE.bits(),
-        extra: (),
-    };
+/// Takes a completion that the kernel has not made, as if it were one of the only stream's.
+fn bring(ring: &TokioRef) {
     let mut due = Due::new();
-    ring.with(KEY, |core| core.store.settle(item, &mut due));
+    ring.with(KEY, |core| {
+        let stream = core.store.table.next_kernels(0).expect("a stream");
+        let item = Completion {
+            user_data: stream.into(),
+            res: 0,
+            flags: CompletionFlags::MORE.bits(),
+            extra: (),
+        };
+        core.store.settle(item, &mut due)
+    });
     due.finish(&mut access::Shared(ring));
 }
 
@@ -196,7 +199,7 @@ fn stream_is_woken_for_each_item() {
         let (ring, items, operations) = (ring(), Count::default(), Count::default());
         let mut stream = push_stream(&ring, &items, &operations);
         let driver = ring.clone();
-        let driver = thread::spawn(move || bring(&driver, 0));
+        let driver = thread::spawn(move || bring(&driver));
         // No other item comes before this one has been taken.
         assert!(block_on(stream.next()).is_some());
         driver.join().expect("no panic");
@@ -216,7 +219,7 @@ fn stream_that_is_dropped_while_items_come_is_disposed_of_once() {
     loom::model(|| {
         let (ring, items, operations) = (ring(), Count::default(), Count::default());
         let stream = push_stream(&ring, &items, &operations);
-        bring(&ring, 0);
+        bring(&ring);
         let driver = ring.clone();
         let driver = thread::spawn(move || driver.flush());
         drop(stream);
