@@ -28,7 +28,7 @@
 //! | one after the other, whole or not at all | [`Ring::push_chain`] with tuples or vectors, [`Hard`] and [`Within`] |
 //! | memory that is borrowed | [`Ring::scope`] |
 //! | buffers that the kernel picks | [`Ring::register_group`]: [`RecvMulti`], [`RecvBundle`] and others, whose [`Lent`] pieces give them back |
-//! | buffers that the kernel has looked up before | [`Ring::register_pool`]: [`ReadFixed`], [`WriteFixed`], [`SendZcFixed`] |
+//! | buffers that the kernel has looked up before | [`Ring::register_pool`]: [`ReadFixed`], [`WriteFixed`], [`SendZcFixed`] and the same of several |
 //! | files without descriptors | [`Ring::register_slots`]: [`OpenDirect`], [`AcceptDirect`], [`SocketDirect`], and every operation on a [`Slot`] |
 //! | stopping | [`Ticket::cancel`], [`Stream::cancel`], [`Ring::push_within`]; dropping does it, too |
 //! | other rings, other threads | [`Ring::mailbox`] and [`Ring::messages`] |
@@ -146,6 +146,7 @@ mod transfer;
 mod uniform;
 mod uses;
 mod vectored;
+mod vectored_fixed;
 mod xattr;
 
 pub use self::access::{RingRef, WaitableRef};
@@ -181,7 +182,7 @@ pub use self::registered_pool::{Lease, Registered, RegisteredPool};
 pub use self::ring::{Full, Ring};
 pub use self::ring_id::RingId;
 pub use self::scope::{Scope, ScopedTicket};
-pub use self::send_message::{SendHeader, SendMsg, SendMsgZc};
+pub use self::send_message::{SendHeader, SendMsg, SendMsgZc, SendMsgZcFixed};
 pub use self::send_to::{SendTo, SendToZc};
 pub use self::slots::{Slot, Slots};
 pub use self::socket::{Accept, AcceptFrom, Bind, Connect, Listen, Shutdown, Socket};
@@ -197,4 +198,5 @@ pub use self::tokio::{TokioRef, TokioRing};
 pub use self::transfer::{Recv, Send, SendZc};
 pub use self::uniform::{Token, UniformRing};
 pub use self::vectored::{Readv, Writev};
+pub use self::vectored_fixed::{ReadvFixed, WritevFixed};
 pub use self::xattr::{FGetXattr, FSetXattr, GetXattr, SetXattr};

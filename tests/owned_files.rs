@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use lio_uring::operation::OpCode;
 use lio_uring::owned::{
-    Advise, Allocate, FGetXattr, FSetXattr, GetXattr, SetXattr, SyncRange, Truncate,
+    Advise, Allocate, Buffer, FGetXattr, FSetXattr, GetXattr, Read, SetXattr, SyncRange, Truncate,
+    View,
 };
 
 #[path = "support/files.rs"]
@@ -29,6 +30,46 @@ use outcome::{errno, run};
 
 fn read_only() -> File {
     File::open("/proc/self/comm").expect("every process has one")
+}
+
+#[test]
+fn parts_of_buffers_are_read_into() -> io::Result<()> {
+    let file = Arc::new(file(b"0123456789"));
+    let vector = || {
+        let mut vector = Vec::with_capacity(32);
+        vector.extend(b"abcdef");
+        vector
+    };
+    let read = |buffer| {
+        let file = Arc::clone(&file);
+        let (count, view): (_, View<Vec<u8>>) = run(Read {
+            file,
+            buffer,
+            offset: 0,
+        });
+        io::Result::Ok((count?, view.into_inner()))
+    };
+    // Behind what is there, over its end, and in its midst.
+    assert_eq!(read(vector().view(6..10))?, (4, b"abcdef0123".to_vec()));
+    assert_eq!(read(vector().view(4..8))?, (4, b"abcd0123".to_vec()));
+    assert_eq!(read(vector().view(1..3))?, (2, b"a01".to_vec()));
+    // Nothing that was not written before is taken for bytes.
+    assert_eq!(read(vector().view(9..12))?, (6, b"abcdef012345".to_vec()));
+    assert_eq!(read(vector().view(6..6))?, (0, b"abcdef".to_vec()));
+    let whole = vector();
+    let capacity = u32::try_from(whole.capacity()).expect("a capacity");
+    let (count, bytes) = read(whole.view(3..u32::MAX))?;
+    assert_eq!((count, &bytes[..]), (10, &b"abc0123456789"[..]));
+    assert_eq!(bytes.capacity(), capacity as usize);
+
+    let read = Read {
+        file: Arc::clone(&file),
+        buffer: (*b"abcdef").view(2..5).view(1..9),
+        offset: 0,
+    };
+    let (count, view) = run(read);
+    assert_eq!((count?, view.into_inner().into_inner()), (2, *b"abc01f"));
+    Ok(())
 }
 
 #[test]

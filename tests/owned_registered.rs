@@ -16,8 +16,8 @@ use std::rc::Rc;
 
 use lio_uring::owned::{
     AcceptDirect, AcceptMultiDirect, Buffer as _, CloseDirect, End, Install, OpenDirect, Operation,
-    Read, ReadFixed, Recv, RegisteredPool, Ring, Send, SendZcFixed, Slot, Slots, SocketDirect,
-    Write, WriteFixed,
+    Read, ReadFixed, ReadvFixed, Recv, RegisteredPool, Ring, Send, SendHeader, SendMsgZcFixed,
+    SendZcFixed, Slot, Slots, SocketDirect, Write, WriteFixed, WritevFixed,
 };
 use lio_uring::{BufferPool, RegisterCause};
 
@@ -402,6 +402,70 @@ fn leases_are_sent_without_a_copy() {
     assert!(got.iter().all(|byte| *byte == 7));
     let (count, lease) = ticket.wait().expect("a submission");
     assert_eq!((count.expect("no error"), lease.len()), (1 << 16, 1 << 16));
+}
+
+#[test]
+fn several_leases_are_written_read_and_sent_at_once() {
+    if kernel::lacks(6, 15, "registered buffers in several parts") {
+        return;
+    }
+    let ring = ring();
+    let pool = pool(&ring, 4, 4096);
+    let take = |value| {
+        let mut lease = pool.take().expect("a buffer");
+        lease.fill(value);
+        lease
+    };
+    let file = Rc::new(tempfile::tempfile().expect("a file"));
+    // A part of each, the later one first.
+    let parts = [take(2).view(1..3), take(1).view(4090..4096)];
+    let write = WritevFixed::new(Rc::clone(&file), parts, 10);
+    let (written, parts) = run(&ring, write);
+    assert_eq!(written.expect("no error"), 8);
+    drop(parts);
+    let read = ReadvFixed::new(file, vec![take(7).view(0..12), take(7).view(8..20)], 0);
+    let (count, leases) = run(&ring, read);
+    assert_eq!(count.expect("no error"), 18);
+    let [first, second] = <[_; 2]>::try_from(leases).expect("two buffers");
+    let (first, second) = (first.into_inner(), second.into_inner());
+    assert_eq!(first[..13], [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 7]);
+    assert_eq!(second[7..15], [7, 1, 1, 1, 1, 1, 1, 7]);
+    assert_eq!(second[15..], [7; 4096 - 15]);
+    drop((first, second));
+
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let socket = TcpStream::connect(listener.local_addr().expect("one")).expect("connected");
+    let (mut peer, _) = listener.accept().expect("a connection");
+    let send = SendMsgZcFixed {
+        socket,
+        buffers: [take(3), take(4)],
+        header: SendHeader::new(),
+        flags: libc::MSG_WAITALL,
+    };
+    let ticket = ring.push(send).expect("room");
+    ring.submit().expect("a submission");
+    let mut got = vec![0; 8192];
+    peer.read_exact(&mut got).expect("data");
+    assert_eq!(got, [[3; 4096], [4; 4096]].concat());
+    let (count, leases, _) = ticket.wait().expect("a submission");
+    assert_eq!(count.expect("no error"), 8192);
+    drop(leases);
+    let all: Vec<_> = std::iter::from_fn(|| pool.take()).collect();
+    assert_eq!(all.len(), 4);
+}
+
+#[test]
+fn leases_of_several_rings_are_refused_together() {
+    let (ring, other) = (ring(), ring());
+    let (own, others) = (pool(&ring, 2, 4096), pool(&other, 1, 4096));
+    for order in [[&own, &others], [&others, &own]] {
+        let leases = order.map(|pool| pool.take().expect("a buffer"));
+        let read = ReadvFixed::new(File::open("/dev/zero").expect("a file"), leases, 0);
+        let (count, leases) = run(&ring, read);
+        assert_eq!(errno(count), libc::EBADF);
+        drop(leases);
+    }
+    assert!(own.take().is_some() && others.take().is_some());
 }
 
 #[test]

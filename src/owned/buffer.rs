@@ -20,7 +20,31 @@ pub unsafe trait Buffer {
     fn bytes(&self) -> usize;
 
     /// The bytes from `range.start` on up to `range.end`, both cut to what there is, to be written
-    /// or sent instead of all. The buffer comes back within the [`View`].
+    /// or sent instead of all; or the room there, to be read into. The buffer comes back within the
+    /// [`View`].
+    ///
+    /// ```
+    /// #![forbid(unsafe_code)]
+    /// use std::fs::File;
+    /// use lio_uring::owned::{Buffer, Read, Ring};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # let path = tempfile::NamedTempFile::new()?;
+    /// # std::fs::write(&path, "behind it")?;
+    /// let ring = Ring::new(8)?;
+    /// let mut text = b"what was there and ".to_vec();
+    /// text.reserve(100);
+    /// let behind = 19..119;
+    /// let read = Read { file: File::open(&path)?, buffer: text.view(behind), offset: 0 };
+    /// let (count, view) = ring.push(read)?.wait()?;
+    /// assert_eq!(count?, 9);
+    /// assert_eq!(view.into_inner(), b"what was there and behind it");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Room that is read into begins no later than where what is initialized ends: of a vector, at its
+    /// length. A vector that was read into ends with what was read.
     fn view(self, range: Range<u32>) -> View<Self>
     where
         Self: Sized,
@@ -38,8 +62,8 @@ pub unsafe trait Buffer {
 /// # Safety
 ///
 /// Implementors promise that, until the value is moved, dropped or used otherwise, so many bytes at
-/// the address are valid for writes and used by nobody else; and that `filled` does no more than
-/// note that they are initialized.
+/// the address are valid for writes and used by nobody else; that as many of them are initialized as
+/// `initialized` says; and that `filled` does no more than note that they are.
 pub unsafe trait BufferMut {
     /// Where there is room.
     fn room(&mut self) -> *mut u8;
@@ -47,13 +71,20 @@ pub unsafe trait BufferMut {
     /// How many bytes there is room for.
     fn capacity(&self) -> usize;
 
-    /// Notes how many bytes were written from the beginning on, after a read that did not fail.
+    /// How many bytes from the beginning on are initialized. A [view](Buffer::view) that is read into
+    /// begins no later than behind them.
+    fn initialized(&self) -> usize {
+        0
+    }
+
+    /// Notes how many bytes from the beginning on were written, after a read that did not fail, or had
+    /// been initialized before.
     ///
     /// A vector has this length then. What has a length of its own keeps it.
     ///
     /// # Safety
     ///
-    /// So many bytes were written, and there is room for as many.
+    /// So many bytes are initialized, and there is room for as many.
     unsafe fn filled(&mut self, bytes: usize);
 }
 
@@ -101,6 +132,42 @@ unsafe impl<B: Buffer> Buffer for View<B> {
     }
 }
 
+impl<B: BufferMut> View<B> {
+    /// The part that can be read into: its beginning and its length.
+    fn part_of_room(&self) -> (usize, usize) {
+        let capacity = self.buffer.capacity();
+        let end = (self.end as usize).min(capacity);
+        let start = (self.start as usize)
+            .min(self.buffer.initialized())
+            .min(end);
+        (start, end - start)
+    }
+}
+
+// SAFETY: part of memory for which the same holds. What is before it is initialized, so that whatever is
+// of the part is from the buffer's beginning on.
+unsafe impl<B: BufferMut> BufferMut for View<B> {
+    fn room(&mut self) -> *mut u8 {
+        let (start, _) = self.part_of_room();
+        self.buffer.room().wrapping_add(start)
+    }
+
+    fn capacity(&self) -> usize {
+        self.part_of_room().1
+    }
+
+    fn initialized(&self) -> usize {
+        let (start, len) = self.part_of_room();
+        self.buffer.initialized().saturating_sub(start).min(len)
+    }
+
+    unsafe fn filled(&mut self, bytes: usize) {
+        let (start, _) = self.part_of_room();
+        // SAFETY: the caller's promise, and those before the part are initialized.
+        unsafe { self.buffer.filled(start + bytes) };
+    }
+}
+
 // SAFETY: the vector's memory moves only when the vector is used mutably. Between its length and its
 // capacity there is room.
 unsafe impl BufferMut for Vec<u8> {
@@ -112,6 +179,11 @@ unsafe impl BufferMut for Vec<u8> {
     #[inline]
     fn capacity(&self) -> usize {
         self.capacity()
+    }
+
+    #[inline]
+    fn initialized(&self) -> usize {
+        self.len()
     }
 
     #[inline]
@@ -134,6 +206,11 @@ macro_rules! fixed {
 
                 #[inline]
                 fn capacity(&self) -> usize {
+                    self.len()
+                }
+
+                #[inline]
+                fn initialized(&self) -> usize {
                     self.len()
                 }
 
@@ -225,6 +302,11 @@ macro_rules! borrowed_mutably {
                 }
 
                 #[inline]
+                fn initialized(&self) -> usize {
+                    (**self).len()
+                }
+
+                #[inline]
                 unsafe fn filled(&mut self, _: usize) {}
             }
 
@@ -262,9 +344,27 @@ unsafe impl BufferMut for &mut Vec<u8> {
     }
 
     #[inline]
+    fn initialized(&self) -> usize {
+        (**self).len()
+    }
+
+    #[inline]
     unsafe fn filled(&mut self, bytes: usize) {
         // SAFETY: the caller's promise.
         unsafe { self.set_len(bytes) };
+    }
+}
+
+// SAFETY: as above: nobody else can write to it.
+unsafe impl Buffer for &mut Vec<u8> {
+    #[inline]
+    fn address(&self) -> *const u8 {
+        self.as_ptr()
+    }
+
+    #[inline]
+    fn bytes(&self) -> usize {
+        self.len()
     }
 }
 

@@ -6,8 +6,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use super::buffer::{Buffer, BufferMut, View};
-
-use super::ring_id::{RingId, own};
+use super::ring_id::{RingId, failing, own};
 use crate::buffer_pool::{BufferPool, PoolBuffer};
 use crate::entry::Sqe;
 use crate::error::RegisterError;
@@ -19,8 +18,8 @@ use crate::submission::SubmissionQueue;
 /// keeps them in memory.
 ///
 /// What is taken from it is a [`Lease`], for [`ReadFixed`](super::ReadFixed),
-/// [`WriteFixed`](super::WriteFixed) and [`SendZcFixed`](super::SendZcFixed); it serves for all other
-/// operations as well. A clone is another handle to the same pool. The registration ends when all
+/// [`WriteFixed`](super::WriteFixed), [`SendZcFixed`](super::SendZcFixed) and the same of several
+/// buffers; it serves for all other operations as well. A clone is another handle to the same pool. The registration ends when all
 /// handles and all leases are gone: what is lent stays registered.
 ///
 /// From [`Ring::register_pool`](super::Ring::register_pool).
@@ -157,6 +156,11 @@ unsafe impl<T: Threads> BufferMut for Lease<T> {
     }
 
     #[inline]
+    fn initialized(&self) -> usize {
+        self.buffer.initialized()
+    }
+
+    #[inline]
     unsafe fn filled(&mut self, bytes: usize) {
         // SAFETY: the caller's promise.
         unsafe { self.buffer.filled(bytes) };
@@ -190,10 +194,24 @@ unsafe impl<B: Registered> Registered for View<B> {
     }
 }
 
-/// Notes in an entry which registered buffer it is about, and returns the buffer's place.
+/// Notes in an entry which registered buffer it is about.
 #[inline]
 pub(super) fn require(buffer: &impl Registered, sqe: &mut Sqe) {
     let (ring, place) = buffer.registration();
     ring.require(sqe);
     sqe.set_buffer_index(place);
+}
+
+/// The same for an entry that is about several. If they are not all parts of one registered buffer, it
+/// is one that fails.
+pub(super) fn require_all(buffers: &[impl Registered], mut sqe: Sqe) -> Sqe {
+    let mut first = None;
+    for buffer in buffers {
+        let registration = buffer.registration();
+        if *first.get_or_insert(registration) != registration {
+            return failing();
+        }
+        require(buffer, &mut sqe);
+    }
+    sqe
 }

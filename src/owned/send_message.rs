@@ -13,6 +13,7 @@ use super::descriptor::Descriptor;
 use super::file::count;
 use super::message::{Control, RawMessage};
 use super::operation::Operation;
+use super::registered_pool::{Registered, require_all};
 use super::transfer::send_flags;
 use crate::completion::Completion;
 use crate::entry::Sqe;
@@ -239,6 +240,51 @@ unsafe impl<S: Descriptor, V: Buffers<Buffer: Buffer>> Operation for SendMsgZc<S
             msg: self.header.compose(self.buffers.each()),
             flags: send_flags(self.flags),
         })
+    }
+
+    unsafe fn complete(self, done: Completion) -> Self::Output {
+        (count(done), self.buffers, self.header)
+    }
+}
+
+/// Sends the bytes of several registered buffers as one message, without copying them, if the kernel
+/// can.
+///
+/// # Output
+///
+/// That of [`SendMsgZc`]. `EBADF` if the buffers are not all of the ring's own pool.
+///
+/// Since Linux 6.15; `EINVAL` before. See [`operation::SendmsgZcFixed`].
+#[derive(Debug)]
+#[must_use = "an operation is carried out when it is pushed to a ring"]
+pub struct SendMsgZcFixed<S, V> {
+    /// The socket.
+    pub socket: S,
+    /// What is sent.
+    pub buffers: V,
+    /// What is sent with it.
+    pub header: SendHeader,
+    /// `MSG_*`, or 0. `MSG_NOSIGNAL` is added, `MSG_ZEROCOPY` taken away.
+    pub flags: i32,
+}
+
+// SAFETY: as for `SendMsgZc`.
+unsafe impl<S, V> Operation for SendMsgZcFixed<S, V>
+where
+    S: Descriptor,
+    V: Buffers<Buffer: Buffer + Registered>,
+{
+    type Output = (io::Result<usize>, V, SendHeader);
+
+    fn entry(&mut self) -> Sqe {
+        let target = self.socket.target();
+        let sqe = target.entry(&operation::SendmsgZcFixed {
+            fd: target.number(),
+            msg: self.header.compose(self.buffers.each()),
+            flags: send_flags(self.flags),
+            buf_index: 0,
+        });
+        require_all(self.buffers.each(), sqe)
     }
 
     unsafe fn complete(self, done: Completion) -> Self::Output {

@@ -13,7 +13,7 @@ use crate::operation;
 
 /// An array of places as an entry has it: where it is, and how many they are. More than the kernel
 /// takes is refused.
-fn array(places: &[Place]) -> (*const libc::iovec, u32) {
+pub(super) fn array(places: &[Place]) -> (*const libc::iovec, u32) {
     let count = u32::try_from(places.len()).unwrap_or(u32::MAX);
     (places.as_ptr().cast(), count)
 }

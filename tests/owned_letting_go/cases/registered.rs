@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use lio_uring::BufferPool;
 use lio_uring::owned::{
-    AcceptDirect, AcceptMultiDirect, CloseDirect, Install, Lease, OpenDirect, ReadFixed, Ring,
-    SendZcFixed, Slots, SocketDirect, WriteFixed,
+    AcceptDirect, AcceptMultiDirect, CloseDirect, Install, Lease, OpenDirect, ReadFixed,
+    ReadvFixed, Ring, SendHeader, SendMsgZcFixed, SendZcFixed, Slots, SocketDirect, WriteFixed,
+    WritevFixed,
 };
 
 use crate::world::BYTES;
@@ -70,6 +71,33 @@ pub(crate) const CASES: &[(&str, Case)] = &[
                 socket,
                 buffer,
                 flags,
+            };
+            let_go_in(ring, way, send);
+        });
+    }),
+    ("ReadvFixed", |world, way| {
+        with_lease(way, |ring, buffer, way| {
+            let read = ReadvFixed::new(Arc::clone(&world.direct), [buffer], 0);
+            let_go_in(ring, way, read);
+        });
+        with_lease(way, |ring, buffer, way| {
+            let read = ReadvFixed::new(Arc::clone(&world.stream), [buffer], u64::MAX);
+            let_go_in(ring, way, read);
+        });
+    }),
+    ("WritevFixed", |world, way| {
+        with_lease(way, |ring, buffer, way| {
+            let write = WritevFixed::new(Arc::clone(&world.direct), vec![buffer], 0);
+            let_go_in(ring, way, write);
+        });
+    }),
+    ("SendMsgZcFixed", |world, way| {
+        with_lease(way, |ring, buffer, way| {
+            let send = SendMsgZcFixed {
+                socket: Arc::clone(&world.connected),
+                buffers: [buffer],
+                header: SendHeader::new(),
+                flags: libc::MSG_WAITALL,
             };
             let_go_in(ring, way, send);
         });
