@@ -106,6 +106,7 @@ mod due;
 mod file;
 mod fixed;
 mod futex;
+mod groups;
 mod mail;
 mod mailbox;
 mod message;

@@ -18,7 +18,8 @@ use std::time::Duration;
 
 use lio_uring::kind::AnyThread;
 use lio_uring::owned::{
-    BufferMut, Full, Nop, Operation, Read, Recv, Send, SendZc, Sleep, StillInFlight, UniformRing,
+    BufferGroupParams, BufferMut, Full, Nop, Operation, Read, Recv, RecvPicked, Send, SendZc,
+    Sleep, StillInFlight, UniformRing,
 };
 use lio_uring::{Completion, IoUringParams, Sqe};
 
@@ -280,6 +281,52 @@ fn panics_of_outputs_lose_nothing_else() {
     // What `extend` had taken before a panic may be lost with it, but not what was to come.
     seen.sort_unstable();
     assert_eq!(seen, [0, 1, 2, 3, 4, 5, 6, 7]);
+}
+
+#[test]
+fn receives_take_their_buffers_from_groups() {
+    // What is used up piece by piece has no piece that is smaller than what comes.
+    let params = BufferGroupParams::new(4, 64);
+    for (params, minor) in [(params, None), (params.incremental(), Some(12))] {
+        let mut ring = UniformRing::new(8).expect("a ring");
+        let made = ring.register_group(params);
+        let made = match minor {
+            Some(minor) => kernel::since(6, minor, made),
+            None => kernel::since(5, 19, made),
+        };
+        let Some(buffers) = made else {
+            return;
+        };
+        let pairs = [(); 2].map(|()| UnixStream::pair().expect("a pair"));
+        let [one, other] = pairs.map(|(socket, peer)| (Rc::new(socket), peer));
+        for round in 0..50u8 {
+            let mut sources = Vec::new();
+            for (name, (socket, peer)) in [(1, &one), (2, &other)] {
+                let recv = RecvPicked {
+                    socket: Rc::clone(socket),
+                    buffers: buffers.clone(),
+                    flags: 0,
+                };
+                sources.push((ring.push(recv).expect("room"), name));
+                let mut peer: &UnixStream = peer;
+                peer.write_all(&[round, name, 7, 9]).expect("room");
+            }
+            let mut kept = Vec::new();
+            while kept.len() < 2 {
+                ring.submit_and_wait(1).expect("a submission");
+                for (token, received) in ring.outputs() {
+                    let source = sources.iter().find(|(pushed, _)| *pushed == token);
+                    let (_, name) = *source.expect("one that was pushed");
+                    kept.push((received.expect("no error").expect("data"), name));
+                }
+            }
+            for (piece, name) in kept {
+                assert_eq!(*piece, [round, name, 7, 9], "{params:?}");
+            }
+        }
+        // Nothing was lost: what was used up has come back.
+        assert_eq!(buffers.provided(), 4, "{params:?}");
+    }
 }
 
 #[test]

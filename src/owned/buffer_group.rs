@@ -6,14 +6,15 @@ use std::ops::{Deref, DerefMut};
 use std::slice;
 use std::sync::{Arc, PoisonError};
 
-use super::core::Core;
+use super::groups::Groups;
 use super::ring_id::RingId;
 use crate::buffer_pool::{BufferPool, PoolBuffer};
 use crate::completion::{Completion, CompletionFlags};
 use crate::entry::Sqe;
 use crate::error::{RegisterCause, RegisterError};
 use crate::kind::{OneThread, Threads};
-use crate::register::{BufferRing, BufferRingParams};
+use crate::register::BufferRing;
+use crate::submission::SubmissionQueue;
 use crate::sync::{Mutex, MutexGuard};
 
 #[cfg(all(test, loom))]
@@ -185,21 +186,14 @@ impl<T: Threads> BufferGroup<T> {
 
     /// Registers buffers as a group.
     pub(super) fn register(
-        core: &mut Core<T>,
+        queue: &mut SubmissionQueue<T>,
+        groups: &mut Groups,
         buffers: Box<[PoolBuffer]>,
         params: BufferGroupParams,
     ) -> Result<Self, RegisterError> {
         let entries = params.count.next_power_of_two();
-        let ring = core.register_buffer_ring(|group| {
-            let made = BufferRingParams::new(entries, group);
-            if params.incremental {
-                made.incremental()
-            } else {
-                made
-            }
-        })?;
+        let ring = groups.register(queue, entries, params.incremental)?;
         let group = ring.group();
-        core.store.begin_group(group, params.incremental);
         let shared = Shared {
             state: Mutex::new(State {
                 ring,
@@ -208,7 +202,7 @@ impl<T: Threads> BufferGroup<T> {
                 provided: 0,
             }),
             buffers,
-            id: core.id(),
+            id: RingId::of(queue.ring()),
             group,
             bytes: params.bytes,
             incremental: params.incremental,

@@ -11,26 +11,23 @@ use std::time::Instant;
 use super::backlog::Queue;
 use super::drain::{Draining, PATIENCE, StillInFlight, end, push_cancel, push_timer, withdrawn};
 use super::due::{Due, Retry, Slots};
+use super::groups::note_of;
 use super::mailbox::Mailbox;
-use super::ring_id::{RingId, own, push_own};
+use super::ring_id::push_own;
 use super::slot::{Dispose, Kept, State, Waiting, dispose};
-use super::store::{Store, note_of};
+use super::store::Store;
 use super::table::{Noted, SlotId};
 use super::time::Limit;
 use crate::completion::{Completion, CompletionQueue};
 use crate::entry::Sqe;
-use crate::error::{QueueFull, RegisterCause, RegisterError};
+use crate::error::QueueFull;
 use crate::kind::Threads;
-use crate::register::{BufferRing, BufferRingParams};
 use crate::submission::SubmissionQueue;
 
 /// How often the kernel is asked to stop an operation. It does not find one that is just about to try
 /// again, since something has woken it, and that may then go on waiting; nor does it always stop one
 /// that a worker is just taking up.
 const TRIES: u8 = 20;
-
-/// The lowest number of groups of buffers. Older kernels remember those below.
-const FIRST_GROUP: u16 = 64;
 
 /// How many overflows are looked after before a pass over the completions ends.
 const OVERFLOWS: u32 = 256;
@@ -57,8 +54,6 @@ pub struct Core<T: Threads> {
     pub(super) sq: SubmissionQueue<T>,
     cq: CompletionQueue<T>,
     pub(super) store: Store,
-    /// The number for the next group of buffers.
-    next_group: u16,
     /// A descriptor of the ring's that messages are sent to, as long as it has not ended.
     door: Option<Arc<OwnedFd>>,
     overflows: u32,
@@ -73,7 +68,6 @@ impl<T: Threads> Core<T> {
             store: Store::new(cq.capacity()),
             sq,
             cq,
-            next_group: FIRST_GROUP,
             door: None,
             overflows: 0,
             has_left_some: false,
@@ -96,12 +90,6 @@ impl<T: Threads> Core<T> {
     pub(super) fn prepare(&mut self) -> Option<(SlotId, Kept)> {
         let id = self.store.table.take()?;
         Some((id, self.store.table.kept(id)))
-    }
-
-    /// The ring, as what is registered with it names it.
-    #[inline]
-    pub(super) fn id(&self) -> RingId {
-        RingId::of(self.sq.ring())
     }
 
     /// Pushes the entry of the operation in a slot.
@@ -310,24 +298,6 @@ impl<T: Threads> Core<T> {
         }
         // SAFETY: it was taken out of its slot.
         Ok(waker.map(|waker| unsafe { waker.into_waker() }))
-    }
-
-    /// Registers a ring of buffers under the next number that is not taken.
-    pub(super) fn register_buffer_ring(
-        &mut self,
-        params: impl Fn(u16) -> BufferRingParams,
-    ) -> Result<BufferRing<T>, RegisterError> {
-        own(self.sq.ring())?;
-        let mut tries = u16::MAX;
-        loop {
-            let group = self.next_group;
-            self.next_group = group.wrapping_add(1).max(FIRST_GROUP);
-            tries -= 1;
-            match self.sq.register_buffer_ring_with(params(group)) {
-                Err(error) if error.cause == RegisterCause::AlreadyRegistered && tries > 0 => {}
-                made => return made,
-            }
-        }
     }
 
     /// Where messages to the ring go.

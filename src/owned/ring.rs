@@ -279,7 +279,9 @@ impl Ring {
         params: BufferGroupParams,
     ) -> Result<BufferGroup<OneThread>, RegisterError> {
         let buffers = BufferGroup::<OneThread>::buffers(params)?;
-        self.with_core(|core| BufferGroup::register(core, buffers, params))
+        self.with_core(|core| {
+            BufferGroup::register(&mut core.sq, &mut core.store.groups, buffers, params)
+        })
     }
 
     /// Registers places for files, which are taken one by one.

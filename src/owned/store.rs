@@ -5,12 +5,11 @@ use std::mem::{self, ManuallyDrop};
 use super::backlog::Backlog;
 use super::drain::{CANCEL, LATER};
 use super::due::{Due, Orphan, Retry};
+use super::groups::{Groups, group_of};
 use super::mail::{self, Mail};
 use super::slot::{Dispose, State, Waiting};
 use super::table::{SlotId, Table};
 use crate::completion::{Completion, CompletionFlags};
-use crate::entry::Sqe;
-use crate::register::BufferCursor;
 
 /// The slots, and what is known of the operations in them.
 #[derive(Debug)]
@@ -18,8 +17,7 @@ pub(super) struct Store {
     /// Freed when the kernel has none of the operations any longer, or leaked.
     pub(super) table: ManuallyDrop<Table>,
     backlog: Backlog,
-    /// Where the kernel is in groups whose buffers are used up piece by piece.
-    cursors: Vec<(u16, BufferCursor)>,
+    pub(super) groups: Groups,
     /// Messages of other rings.
     pub(super) mail: Mail,
 }
@@ -48,16 +46,8 @@ impl Store {
         Self {
             table: ManuallyDrop::new(Table::new(slots)),
             backlog: Backlog::new(),
-            cursors: Vec::new(),
+            groups: Groups::new(),
             mail: Mail::new(),
-        }
-    }
-
-    /// Notes that a group is used from its first buffer on, piece by piece or not.
-    pub(super) fn begin_group(&mut self, group: u16, incremental: bool) {
-        self.cursors.retain(|(number, _)| *number != group);
-        if incremental {
-            self.cursors.push((group, BufferCursor::new()));
         }
     }
 
@@ -152,19 +142,8 @@ impl Store {
         false
     }
 
-    /// Where in its buffer the bytes of a completion begin.
-    fn offset(&mut self, group: u16, done: &Completion) -> u32 {
-        let cursor = self.cursors.iter_mut().find(|(number, _)| *number == group);
-        let piece = cursor.and_then(|(_, cursor)| cursor.advance(done));
-        piece.map_or(0, |piece| piece.offset)
-    }
-
     fn settle_single(&mut self, note: i32, done: Completion, id: SlotId, due: &mut Due) -> bool {
-        let offset = if done.flags().contains(CompletionFlags::BUFFER) {
-            self.offset(group_of(note), &done)
-        } else {
-            0
-        };
+        let offset = self.groups.offset(group_of(note), &done);
         let state = self.table.state(id);
         if done.more() {
             match state {
@@ -211,7 +190,7 @@ impl Store {
     }
 
     fn settle_item(&mut self, group: u16, done: Completion, id: SlotId, due: &mut Due) -> bool {
-        let offset = self.offset(group, &done);
+        let offset = self.groups.offset(group, &done);
         let state = self.table.state(id);
         let (State::Streaming { items, .. } | State::Deserted { items, .. }) = state else {
             return true;
@@ -242,15 +221,4 @@ impl Store {
             _ => true,
         }
     }
-}
-
-/// What is noted of an operation that may take its buffer from a group.
-#[inline]
-pub(super) fn note_of(sqe: &Sqe) -> i32 {
-    sqe.buffer_group().into()
-}
-
-/// The group that was noted.
-fn group_of(note: i32) -> u16 {
-    u16::try_from(note).unwrap_or_default()
 }

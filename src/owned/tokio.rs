@@ -276,7 +276,9 @@ impl TokioRing {
         params: BufferGroupParams,
     ) -> Result<BufferGroup<AnyThread>, RegisterError> {
         let buffers = BufferGroup::<AnyThread>::buffers(params)?;
-        self.with_core(|core| BufferGroup::register(core, buffers, params))
+        self.with_core(|core| {
+            BufferGroup::register(&mut core.sq, &mut core.store.groups, buffers, params)
+        })
     }
 
     /// Registers places for files, as [`Ring::register_slots`](super::Ring::register_slots) does.

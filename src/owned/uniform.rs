@@ -7,17 +7,19 @@ use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
+use super::buffer_group::{BufferGroup, BufferGroupParams};
 use super::drain::{
     Draining, NOBODY, PATIENCE, StillInFlight, deadline, end, push_cancel, withdrawn,
 };
+use super::groups::{Groups, group_of, note_of};
 use super::operation::Operation;
 use super::registered_pool::RegisteredPool;
 use super::ring::Full;
 use super::ring_id::push_own;
 use super::slots::Slots;
-use super::store::told;
+use super::store::{RARE, told};
 use crate::buffer_pool::BufferPool;
-use crate::completion::{Completion, CompletionFlags, CompletionQueue};
+use crate::completion::{Completion, CompletionQueue};
 use crate::error::{RegisterError, SetupError, SubmitError};
 use crate::kind::{OneThread, Threads};
 use crate::params::IoUringParams;
@@ -57,6 +59,7 @@ pub struct UniformRing<O: Operation + 'static, T: Threads = OneThread> {
     sq: SubmissionQueue<T>,
     cq: CompletionQueue<T>,
     slots: ManuallyDrop<Table<O>>,
+    groups: Groups,
     ended: bool,
 }
 
@@ -74,8 +77,9 @@ struct Slot<O> {
     next: u32,
     /// How often it has been free before, counted in 32 bits.
     generation: u32,
-    /// The result of a zero-copy send, whose notification is still to come.
-    first: i32,
+    /// The result of a zero-copy send, whose notification is still to come; or the group that the
+    /// operation takes its buffer from.
+    note: i32,
 }
 
 /// The slot is not free.
@@ -102,7 +106,7 @@ impl<O: Operation> Table<O> {
                 operation: MaybeUninit::uninit(),
                 next: if next < len { next } else { NONE },
                 generation: 0,
-                first: 0,
+                note: 0,
             })
             .collect();
         Self {
@@ -148,9 +152,10 @@ impl<O: Operation> Table<O> {
         unsafe { &mut (*self.slot(index)).generation }
     }
 
-    fn first(&mut self, index: u32) -> &mut i32 {
+    #[inline]
+    fn note(&mut self, index: u32) -> &mut i32 {
         // SAFETY: as above.
-        unsafe { &mut (*self.slot(index)).first }
+        unsafe { &mut (*self.slot(index)).note }
     }
 
     /// Takes the operation out of a slot, which is free then.
@@ -176,29 +181,40 @@ impl<O: Operation> Table<O> {
 
     /// What has ended with a completion, if it is the last of an operation.
     #[inline]
-    fn settle(&mut self, done: Completion) -> Option<(Token, O, Completion)> {
+    fn settle(&mut self, done: Completion, groups: &mut Groups) -> Option<(Token, O, Completion)> {
         if done.user_data >= self.len.into() {
             return None;
         }
         #[expect(clippy::cast_possible_truncation, reason = "it was compared")]
         let index = done.user_data as u32;
-        let mut result = done.res;
-        if done.flags & SEVERAL != 0 {
-            if done.more() {
-                *self.first(index) = done.res;
-                return None;
-            }
-            result = *self.first(index);
+        let mut told = told(done.res, done.flags, 0);
+        if done.flags & RARE != 0 {
+            told = self.tell(done, index, groups)?;
         }
         // SAFETY: a number below that of the slots is that of an operation that was pushed, and this
         // is its last completion.
         let (token, operation) = unsafe { self.take(index) };
-        Some((token, operation, told(result, done.flags, 0)))
+        Some((token, operation, told))
+    }
+
+    /// What an operation is told that completes twice, or that has got a buffer, when it has ended.
+    #[cold]
+    #[inline(never)]
+    fn tell(&mut self, done: Completion, index: u32, groups: &mut Groups) -> Option<Completion> {
+        let note = *self.note(index);
+        let offset = groups.offset(group_of(note), &done);
+        if done.more() {
+            *self.note(index) = done.res;
+            return None;
+        }
+        let result = if done.is_notification() {
+            note
+        } else {
+            done.res
+        };
+        Some(told(result, done.flags, offset))
     }
 }
-
-/// The flags of a completion that is one of two.
-const SEVERAL: u32 = CompletionFlags::MORE.union(CompletionFlags::NOTIF).bits();
 
 impl<O> Drop for Table<O> {
     fn drop(&mut self) {
@@ -231,6 +247,7 @@ impl<O: Operation, T: Threads> UniformRing<O, T> {
         let (cq, sq) = params.halves()?;
         Ok(Self {
             slots: ManuallyDrop::new(Table::new(cq.capacity())),
+            groups: Groups::new(),
             sq,
             cq,
             ended: false,
@@ -260,6 +277,10 @@ impl<O: Operation, T: Threads> UniformRing<O, T> {
         if unsafe { push_own(&mut self.sq, &sqe, index.into()) }.is_err() {
             // SAFETY: it was written, and the kernel has not seen it.
             return Err(Full(unsafe { place.read() }));
+        }
+        let note = note_of(&sqe);
+        if note != 0 {
+            *self.slots.note(index) = note;
         }
         self.slots.free = replace(self.slots.next(index), TAKEN);
         self.slots.in_flight += 1;
@@ -294,9 +315,11 @@ impl<O: Operation, T: Threads> UniformRing<O, T> {
     /// has not given is left for the next.
     #[inline]
     pub fn outputs(&mut self) -> impl Iterator<Item = (Token, O::Output)> {
-        let Self { cq, slots, .. } = self;
+        let Self {
+            cq, slots, groups, ..
+        } = self;
         cq.completions().filter_map(|done| {
-            let (token, operation, done) = slots.settle(done)?;
+            let (token, operation, done) = slots.settle(done, groups)?;
             // SAFETY: it was taken with its own completion.
             Some((token, unsafe { operation.complete(done) }))
         })
@@ -333,6 +356,19 @@ impl<O: Operation, T: Threads> UniformRing<O, T> {
     /// The ring's descriptor, to be polled: it is readable when something has ended.
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.sq.fd()
+    }
+
+    /// Registers a group of buffers, as [`Ring::register_group`](super::Ring::register_group) does.
+    ///
+    /// # Errors
+    ///
+    /// [`RegisterError`], as there.
+    pub fn register_group(
+        &mut self,
+        params: BufferGroupParams,
+    ) -> Result<BufferGroup<T>, RegisterError> {
+        let buffers = BufferGroup::<T>::buffers(params)?;
+        BufferGroup::register(&mut self.sq, &mut self.groups, buffers, params)
     }
 
     /// Registers places for files, as [`Ring::register_slots`](super::Ring::register_slots) does.
@@ -393,10 +429,12 @@ impl<O: Operation, T: Threads> Draining for UniformRing<O, T> {
 
     fn reap_all(&mut self) {
         loop {
-            let Self { cq, slots, .. } = self;
+            let Self {
+                cq, slots, groups, ..
+            } = self;
             let ended = cq.completions().try_for_each(|done| {
                 slots
-                    .settle(done)
+                    .settle(done, groups)
                     .map_or(ControlFlow::Continue(()), ControlFlow::Break)
             });
             // Its code is called where nothing is borrowed.

@@ -10,7 +10,7 @@ fn group(params: BufferGroupParams) -> BufferGroup<AnyThread> {
     let halves = IoUringParams::default().entries(1).halves();
     let mut core = Core::new(halves.expect("a ring"));
     let buffers = BufferGroup::<AnyThread>::buffers(params).expect("buffers");
-    BufferGroup::register(&mut core, buffers, params).expect("a group")
+    BufferGroup::register(&mut core.sq, &mut core.store.groups, buffers, params).expect("a group")
 }
 
 /// A completion that names a buffer, as the store passes it on.
