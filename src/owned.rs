@@ -28,6 +28,7 @@
 //! | one after the other, whole or not at all | [`Ring::push_chain`] with tuples or vectors, [`Hard`] and [`Within`] |
 //! | memory that is borrowed | [`Ring::scope`] |
 //! | buffers that the kernel picks | [`Ring::register_group`]: [`RecvMulti`], [`RecvBundle`] and others, whose [`Lent`] pieces give them back |
+//! | bytes that the kernel takes one after the other | [`Ring::register_send_queue`]: a [`SendQueue`] is written to, [`SendBundle`] sends it |
 //! | buffers that the kernel has looked up before | [`Ring::register_pool`]: [`ReadFixed`], [`WriteFixed`], [`SendZcFixed`] and the same of several |
 //! | files without descriptors | [`Ring::register_slots`]: [`OpenDirect`], [`AcceptDirect`], [`SocketDirect`], and every operation on a [`Slot`] |
 //! | stopping | [`Ticket::cancel`], [`Stream::cancel`], [`Ring::push_within`]; dropping does it, too |
@@ -81,6 +82,9 @@
 //!   in an incremental group the store finds out where it lies when the completion is taken, since
 //!   streams may look at their items in another order. The buffer is added again when all that the
 //!   kernel has put into it was lent and given back.
+//! - A queue's buffer is written to when it is free, and free again when all its bytes were sent. The
+//!   kernel does not say which buffers it had taken when a send fails; but only one operation sends at a
+//!   time, so when that has ended none of them is used, and what is left of them is put back.
 //! - Such things have numbers that mean something else to another ring. So each entry that names one
 //!   says whose it is, and a ring carries out nothing that is meant for another: that ends with
 //!   `EBADF`.
@@ -127,7 +131,9 @@ mod registered_pool;
 mod ring;
 mod ring_id;
 mod scope;
+mod send_bundle;
 mod send_message;
+mod send_queue;
 mod send_to;
 mod slot;
 mod slots;
@@ -183,7 +189,9 @@ pub use self::registered_pool::{Lease, Registered, RegisteredPool};
 pub use self::ring::{Full, Ring};
 pub use self::ring_id::RingId;
 pub use self::scope::{Scope, ScopedTicket};
+pub use self::send_bundle::SendBundle;
 pub use self::send_message::{SendHeader, SendMsg, SendMsgZc, SendMsgZcFixed};
+pub use self::send_queue::SendQueue;
 pub use self::send_to::{SendTo, SendToZc};
 pub use self::slots::{Slot, Slots};
 pub use self::socket::{Accept, AcceptFrom, Bind, Connect, Listen, Shutdown, Socket};

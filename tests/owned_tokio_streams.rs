@@ -8,6 +8,7 @@ mod kernel;
 mod runtimes;
 
 use std::fs::File;
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use lio_uring::BufferPool;
 use lio_uring::kind::AnyThread;
 use lio_uring::owned::{
     AcceptMulti, BufferGroup, BufferGroupParams, End, Hard, Nop, Read, ReadFixed, RecvMulti, Send,
-    TokioRing,
+    SendBundle, TokioRing,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -56,6 +57,55 @@ async fn echo(uring: TokioRing, connection: OwnedFd, buffers: BufferGroup<AnyThr
             end => return assert_eq!(end, Some(End::Finished)),
         }
     }
+}
+
+/// Writes to a queue while a task sends from it.
+#[test]
+fn queue_is_written_to_by_one_task_and_sent_by_another() {
+    on_each(|| async {
+        if kernel::lacks(6, 10, "bundles") {
+            return;
+        }
+        let uring = ring(8);
+        let queue = uring.register_send_queue(4, 100).expect("a queue");
+        let (socket, mut peer) = tokio::net::UnixStream::pair().expect("a pair");
+        let socket = OwnedFd::from(socket.into_std().expect("a socket"));
+        let wanted: Vec<u8> = (0..=255).cycle().take(100_000).collect();
+        let (from, total) = (queue.clone(), wanted.len());
+        let sender = tokio::spawn(async move {
+            let mut sending = uring.submit_stream(SendBundle::new(socket, from)).await;
+            let mut sent = 0;
+            while sent < total {
+                match sending.next().await {
+                    Some(bytes) => sent += bytes.expect("no error"),
+                    None => {
+                        tokio::task::yield_now().await;
+                        while sending.rearm().is_err() {
+                            tokio::task::yield_now().await;
+                        }
+                    }
+                }
+            }
+            drop(sending);
+            settle(&uring).await;
+        });
+        let text = wanted.clone();
+        let writer = tokio::spawn(async move {
+            let (mut queue, mut left) = (&queue, &text[..]);
+            while !left.is_empty() {
+                let some = left.len().min(170);
+                match queue.write(&left[..some]) {
+                    Ok(written) => left = &left[written..],
+                    Err(_) => tokio::task::yield_now().await,
+                }
+            }
+        });
+        let mut got = Vec::new();
+        peer.read_to_end(&mut got).await.expect("no error");
+        assert!(got == wanted, "{} bytes", got.len());
+        writer.await.expect("no panic");
+        sender.await.expect("no panic");
+    });
 }
 
 #[test]

@@ -20,6 +20,7 @@ use super::drain::{StillInFlight, deadline};
 use super::mailbox::{Mailbox, Messages};
 use super::operation::Operation;
 use super::registered_pool::RegisteredPool;
+use super::send_queue::SendQueue;
 use super::slot::Dispose;
 use super::slots::Slots;
 use super::stream::{Multishot, Stream};
@@ -281,6 +282,22 @@ impl Ring {
         let buffers = BufferGroup::<OneThread>::buffers(params)?;
         self.with_core(|core| {
             BufferGroup::register(&mut core.sq, &mut core.store.groups, buffers, params)
+        })
+    }
+
+    /// Registers a queue of bytes to be sent, of so many buffers, from 1 to 32768, of so many bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`RegisterError`], as for [`register_group`](Self::register_group).
+    pub fn register_send_queue(
+        &self,
+        count: u16,
+        bytes: u32,
+    ) -> Result<SendQueue<OneThread>, RegisterError> {
+        let buffers = SendQueue::<OneThread>::buffers(count, bytes)?;
+        self.with_core(|core| {
+            SendQueue::register(&mut core.sq, &mut core.store.groups, buffers, bytes)
         })
     }
 

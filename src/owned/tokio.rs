@@ -23,6 +23,7 @@ use super::mailbox::{Mailbox, Messages};
 use super::operation::Operation;
 use super::registered_pool::RegisteredPool;
 use super::ring::Full;
+use super::send_queue::SendQueue;
 use super::slots::Slots;
 use super::stream::{Multishot, Stream};
 use super::ticket::Ticket;
@@ -278,6 +279,23 @@ impl TokioRing {
         let buffers = BufferGroup::<AnyThread>::buffers(params)?;
         self.with_core(|core| {
             BufferGroup::register(&mut core.sq, &mut core.store.groups, buffers, params)
+        })
+    }
+
+    /// Registers a queue of bytes to be sent, as
+    /// [`Ring::register_send_queue`](super::Ring::register_send_queue) does.
+    ///
+    /// # Errors
+    ///
+    /// [`RegisterError`], as there.
+    pub fn register_send_queue(
+        &self,
+        count: u16,
+        bytes: u32,
+    ) -> Result<SendQueue<AnyThread>, RegisterError> {
+        let buffers = SendQueue::<AnyThread>::buffers(count, bytes)?;
+        self.with_core(|core| {
+            SendQueue::register(&mut core.sq, &mut core.store.groups, buffers, bytes)
         })
     }
 

@@ -23,7 +23,7 @@ use crate::operation;
 /// use lio_uring::owned::{ReadvFixed, Ring};
 ///
 /// # fn main() -> std::io::Result<()> {
-/// # if !lio_uring::Probe::new()?.is_supported(OpCode::READV_FIXED) {
+/// # if !lio_uring::Probe::new()?.supports(OpCode::READV_FIXED) {
 /// #     return Ok(());
 /// # }
 /// let ring = Ring::new(8)?;

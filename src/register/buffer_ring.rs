@@ -332,6 +332,17 @@ impl<T: Threads> BufferRing<T> {
         self.tail = self.tail.wrapping_add(1);
     }
 
+    /// Has the next buffer be added where the kernel is, in place of those that it has not used up.
+    ///
+    /// # Safety
+    ///
+    /// * No operation uses the group until as many buffers were added and published as are taken out
+    ///   this way, or more.
+    /// * `head` is what [`head`](Self::head) says.
+    pub(crate) unsafe fn go_back(&mut self, head: u16) {
+        self.tail = head;
+    }
+
     /// Shows the kernel all buffers that were added.
     ///
     /// C: `io_uring_buf_ring_advance(3)`.

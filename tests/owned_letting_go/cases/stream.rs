@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use lio_uring::owned::{
     AcceptMulti, BufferGroup, BufferGroupParams, MessageRoom, PollMulti, ReadMulti, ReadPicked,
-    RecvBundle, RecvMsgMulti, RecvMulti, RecvMultiBundle, RecvPicked, Ring, Ticks,
+    RecvBundle, RecvMsgMulti, RecvMulti, RecvMultiBundle, RecvPicked, Ring, SendBundle, Ticks,
 };
 
 use crate::world::BYTES;
@@ -123,6 +123,16 @@ pub(crate) const CASES: &[(&str, Case)] = &[
                 let_go_of_stream(ring, way, recv);
             });
         });
+    }),
+    ("SendBundle", |world, way| {
+        let ring = ring();
+        let Ok(mut queue) = ring.register_send_queue(8, 1 << 20) else {
+            return;
+        };
+        // More than the socket has room for.
+        queue.write_all(&vec![7; 8 << 20]).expect("room");
+        let send = SendBundle::new(Arc::clone(&world.connected), queue);
+        let_go_of_stream(ring, way, send);
     }),
     ("RecvMsgMulti", |world, way| {
         let small = BufferGroupParams::new(64, 1000);

@@ -1,0 +1,334 @@
+//! Queues of bytes that the kernel sends: all of them, in their order, whatever comes in between.
+#![cfg(target_os = "linux")]
+
+#[path = "support/kernel.rs"]
+#[allow(dead_code, reason = "not all of it is needed here")]
+mod kernel;
+
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::thread;
+
+use lio_uring::owned::{Descriptor, End, Full, Nop, Ring, SendBundle, SendQueue, Stream};
+
+fn ring() -> Ring {
+    Ring::new(16).expect("a ring")
+}
+
+/// A queue, or nothing if the kernel is too old to send from one.
+fn queue(ring: &Ring, count: u16, bytes: u32) -> Option<SendQueue> {
+    if kernel::lacks(6, 10, "bundles") {
+        return None;
+    }
+    Some(ring.register_send_queue(count, bytes).expect("a queue"))
+}
+
+/// Bytes of which no two stretches are the same.
+fn bytes(count: usize) -> Vec<u8> {
+    let mut state = 1_u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state.to_be_bytes()[0]
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+/// Sends what is in a queue until it is empty, or it fails. Returns how many bytes were sent.
+fn send_all<S: Descriptor + 'static>(
+    ring: &Ring,
+    socket: S,
+    queue: &SendQueue,
+) -> (usize, io::Result<End>) {
+    let bundle = SendBundle::new(socket, queue.clone());
+    let mut sending = ring.push_stream(bundle).expect("room");
+    let mut sent = 0;
+    while let Some(item) = sending.wait_next().expect("a submission") {
+        match item {
+            Ok(bytes) => sent += bytes,
+            Err(error) => return (sent, Err(error)),
+        }
+    }
+    (sent, Ok(sending.end().expect("the end")))
+}
+
+#[test]
+fn all_is_sent_in_its_order_also_what_is_written_meanwhile() {
+    let ring = ring();
+    // The places of the ring of buffers are counted in 16 bits, and come round.
+    for (count, size, total) in [(8, 1000, 1 << 20), (5, 3, 300_000), (1, 7, 1000)] {
+        let Some(mut queue) = queue(&ring, count, size) else {
+            return;
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let socket = TcpStream::connect(listener.local_addr().expect("one")).expect("connected");
+        let (mut peer, _) = listener.accept().expect("a connection");
+        let reader = thread::spawn(move || {
+            let mut got = Vec::new();
+            peer.read_to_end(&mut got).expect("no error");
+            got
+        });
+        let wanted = bytes(total);
+        let mut left = &wanted[..];
+        let mut sent = 0;
+        let mut sending: Option<Stream<_, SendBundle<_>>> = None;
+        while sent < total {
+            // At most this many, so that writes end in the midst of buffers, too.
+            let some = left.len().min(2 * size as usize + 1);
+            match queue.write(&left[..some]) {
+                Ok(written) => left = &left[written..],
+                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+            }
+            let Some(sending) = &mut sending else {
+                let socket = socket.try_clone().expect("a descriptor");
+                let bundle = SendBundle::new(socket, queue.clone());
+                sending = Some(ring.push_stream(bundle).expect("room"));
+                ring.submit().expect("a submission");
+                continue;
+            };
+            match sending.end() {
+                None => {}
+                Some(End::Stopped | End::Exhausted) if !queue.is_empty() => {
+                    sending.rearm().expect("room");
+                }
+                Some(End::Stopped | End::Exhausted) => continue,
+                Some(end) => panic!("{end:?}"),
+            }
+            if let Some(bytes) = sending.wait_next().expect("a submission") {
+                sent += bytes.expect("no error");
+            }
+        }
+        assert_eq!(sent, total);
+        assert!(queue.is_empty());
+        assert_eq!((queue.len(), queue.free()), (0, usize::from(count)));
+        drop((sending, socket));
+        assert!(reader.join().expect("no panic") == wanted, "{size}");
+    }
+}
+
+#[test]
+fn writes_take_what_there_is_room_for() {
+    let ring = ring();
+    let Some(mut queue) = queue(&ring, 3, 10) else {
+        return;
+    };
+    assert_eq!(queue.write(b"").expect("nothing"), 0);
+    assert_eq!((queue.len(), queue.free()), (0, 3));
+    assert_eq!(queue.write(&[1; 12]).expect("room"), 12);
+    assert_eq!((queue.len(), queue.free()), (12, 1));
+    assert_eq!(queue.write(&[2; 12]).expect("room"), 10);
+    let full = queue.write(&[3]).unwrap_err();
+    assert_eq!(full.kind(), ErrorKind::WouldBlock);
+    let (socket, mut peer) = UnixStream::pair().expect("a pair");
+    let (sent, end) = send_all(&ring, socket, &queue);
+    assert_eq!((sent, end.expect("no error")), (22, End::Stopped));
+    assert_eq!((queue.len(), queue.free()), (0, 3));
+    let mut got = Vec::new();
+    peer.read_to_end(&mut got).expect("data");
+    assert_eq!(got, [[1; 12].as_slice(), &[2; 10]].concat());
+}
+
+#[test]
+fn empty_queue_sends_nothing() {
+    let ring = ring();
+    let Some(queue) = queue(&ring, 3, 10) else {
+        return;
+    };
+    let (socket, _peer) = UnixStream::pair().expect("a pair");
+    let (sent, end) = send_all(&ring, socket, &queue);
+    assert_eq!((sent, end.expect("no error")), (0, End::Exhausted));
+}
+
+#[test]
+fn what_was_not_sent_stays_in_the_queue_from_its_first_byte_on() {
+    const COUNT: u16 = 64;
+    const SIZE: u32 = 10_001;
+    let ring = ring();
+    let Some(mut queue) = queue(&ring, COUNT, SIZE) else {
+        return;
+    };
+    let wanted = bytes(usize::from(COUNT) * SIZE as usize);
+    let (socket, mut peer) = UnixStream::pair().expect("a pair");
+    let socket = Rc::new(socket);
+    let (mut left, mut sent, mut got) = (&wanted[..], 0, Vec::new());
+    let mut broken_off = 0;
+    // It is sent in many goes, of which each is stopped when the socket has no room.
+    while got.len() < wanted.len() {
+        if let Ok(written) = queue.write(left) {
+            left = &left[written..];
+        }
+        let bundle = SendBundle::new(Rc::clone(&socket), queue.clone());
+        let mut sending = ring.push_stream(bundle).expect("room");
+        ring.submit().expect("a submission");
+        let cancel = sending.cancel().expect("room");
+        cancel.wait().expect("a submission").expect("no error");
+        while let Some(bytes) = sending.wait_next().expect("a submission") {
+            sent += bytes.expect("no error");
+        }
+        broken_off += i32::from(!queue.is_empty());
+        assert_eq!(queue.len(), wanted.len() - left.len() - sent);
+        drop(sending);
+        let mut some = vec![0; 30_000.min(sent - got.len())];
+        peer.read_exact(&mut some).expect("what was sent");
+        got.append(&mut some);
+        assert!(wanted.starts_with(&got), "up to {}", got.len());
+    }
+    assert!(broken_off > 1, "it was never stopped with something left");
+    assert_eq!((queue.len(), queue.free()), (0, usize::from(COUNT)));
+}
+
+#[test]
+fn stream_that_is_dropped_leaves_the_rest_in_the_queue() {
+    let ring = ring();
+    let Some(mut queue) = queue(&ring, 16, 1 << 16) else {
+        return;
+    };
+    let wanted = bytes(1 << 20);
+    queue.write_all(&wanted).expect("room");
+    let (socket, mut peer) = UnixStream::pair().expect("a pair");
+    let socket = Rc::new(socket);
+    let sending = ring
+        .push_stream(SendBundle::new(Rc::clone(&socket), queue.clone()))
+        .expect("room");
+    ring.submit().expect("a submission");
+    drop(sending);
+    while ring.operations() > 0 {
+        ring.submit_and_wait(1).expect("a submission");
+    }
+    let sent = wanted.len() - queue.len();
+    assert!(sent > 0 && sent < wanted.len(), "{sent}");
+    let reader = thread::spawn(move || {
+        let mut got = vec![0; 1 << 20];
+        peer.read_exact(&mut got).expect("all of it");
+        got
+    });
+    let (rest, end) = send_all(&ring, socket, &queue);
+    assert_eq!(
+        (sent + rest, end.expect("no error")),
+        (1 << 20, End::Stopped)
+    );
+    assert!(reader.join().expect("no panic") == wanted);
+}
+
+#[test]
+fn one_sends_at_a_time() {
+    let ring = ring();
+    let Some(mut queue) = queue(&ring, 16, 1 << 16) else {
+        return;
+    };
+    let wanted = bytes(1 << 20);
+    queue.write_all(&wanted).expect("room");
+    let (socket, mut peer) = UnixStream::pair().expect("a pair");
+    let (other, mut nothing) = UnixStream::pair().expect("a pair");
+    let mut first = ring
+        .push_stream(SendBundle::new(socket, queue.clone()))
+        .expect("room");
+    ring.submit().expect("a submission");
+    let (sent, refused) = send_all(&ring, other, &queue);
+    let errno = refused.unwrap_err().raw_os_error();
+    assert_eq!((sent, errno), (0, Some(libc::EINVAL)));
+    let reader = thread::spawn(move || {
+        let mut got = vec![0; 1 << 20];
+        peer.read_exact(&mut got).expect("all of it");
+        got
+    });
+    while let Some(bytes) = first.wait_next().expect("a submission") {
+        bytes.expect("no error");
+    }
+    assert!(reader.join().expect("no panic") == wanted);
+    assert_eq!(nothing.read(&mut [0]).expect("the end"), 0);
+}
+
+#[test]
+fn operation_that_is_given_back_lets_others_send() {
+    let ring = Ring::new(1).expect("a ring");
+    let Some(mut queue) = queue(&ring, 2, 16) else {
+        return;
+    };
+    queue.write_all(b"once").expect("room");
+    let (socket, mut peer) = UnixStream::pair().expect("a pair");
+    let other = socket.try_clone().expect("a descriptor");
+    let nop = ring.push(Nop).expect("room");
+    let bundle = SendBundle::new(other, queue.clone());
+    let Err(Full(back)) = ring.push_stream(bundle) else {
+        panic!("there is no room");
+    };
+    nop.wait().expect("a submission").expect("no error");
+    let mut sending = ring.push_stream(back).expect("room");
+    assert_eq!(
+        sending
+            .wait_next()
+            .expect("a submission")
+            .expect("an item")
+            .expect("no error"),
+        4
+    );
+    drop(sending);
+    queue.write_all(b" more").expect("room");
+    let nop = ring.push(Nop).expect("room");
+    let bundle = SendBundle::new(peer.try_clone().expect("a descriptor"), queue.clone());
+    drop(ring.push_stream(bundle).map(drop).unwrap_err());
+    nop.wait().expect("a submission").expect("no error");
+    let (sent, end) = send_all(&ring, socket, &queue);
+    assert_eq!((sent, end.expect("no error")), (5, End::Stopped));
+    let mut got = String::new();
+    peer.read_to_string(&mut got).expect("text");
+    assert_eq!(got, "once more");
+}
+
+#[test]
+fn peer_that_is_gone_is_an_error_and_nothing_is_lost() {
+    let ring = ring();
+    let Some(mut queue) = queue(&ring, 4, 16) else {
+        return;
+    };
+    queue.write_all(b"to whom it may concern").expect("room");
+    let (socket, peer) = UnixStream::pair().expect("a pair");
+    drop(peer);
+    let (sent, end) = send_all(&ring, socket, &queue);
+    assert_eq!(
+        (sent, end.unwrap_err().raw_os_error()),
+        (0, Some(libc::EPIPE))
+    );
+    assert_eq!((queue.len(), queue.free()), (22, 2));
+    let (socket, mut peer) = UnixStream::pair().expect("a pair");
+    let (sent, end) = send_all(&ring, socket, &queue);
+    assert_eq!((sent, end.expect("no error")), (22, End::Stopped));
+    let mut got = String::new();
+    peer.read_to_string(&mut got).expect("text");
+    assert_eq!(got, "to whom it may concern");
+}
+
+#[test]
+fn queue_of_another_ring_is_refused() {
+    let (ring, other) = (ring(), ring());
+    let Some(mut queue) = queue(&other, 4, 16) else {
+        return;
+    };
+    // So that there is a group of that number.
+    let _own = ring.register_send_queue(4, 16).expect("a queue");
+    queue.write_all(b"not here").expect("room");
+    let (socket, mut peer) = UnixStream::pair().expect("a pair");
+    let (_, end) = send_all(&ring, socket, &queue);
+    assert_eq!(end.unwrap_err().raw_os_error(), Some(libc::EBADF));
+    assert_eq!(peer.read(&mut [0]).expect("the end"), 0);
+    assert_eq!(queue.len(), 8);
+}
+
+#[test]
+fn queue_outlives_its_ring() {
+    let ring = ring();
+    let Some(mut queue) = queue(&ring, 4, 16) else {
+        return;
+    };
+    queue.write_all(b"before").expect("room");
+    let (socket, _peer) = UnixStream::pair().expect("a pair");
+    let sending = ring
+        .push_stream(SendBundle::new(socket, queue.clone()))
+        .expect("room");
+    drop(sending);
+    drop(ring);
+    queue.write_all(b"and after").expect("room");
+    assert_eq!(queue.len(), 15);
+}
