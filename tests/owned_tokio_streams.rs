@@ -76,14 +76,13 @@ fn queue_is_written_to_by_one_task_and_sent_by_another() {
             let mut sending = uring.submit_stream(SendBundle::new(socket, from)).await;
             let mut sent = 0;
             while sent < total {
-                match sending.next().await {
-                    Some(bytes) => sent += bytes.expect("no error"),
-                    None => {
-                        tokio::task::yield_now().await;
-                        while sending.rearm().is_err() {
-                            tokio::task::yield_now().await;
-                        }
-                    }
+                if let Some(bytes) = sending.next().await {
+                    sent += bytes.expect("no error");
+                    continue;
+                }
+                tokio::task::yield_now().await;
+                while sending.rearm().is_err() {
+                    tokio::task::yield_now().await;
                 }
             }
             drop(sending);

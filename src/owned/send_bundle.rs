@@ -22,7 +22,7 @@ use crate::operation;
 /// use lio_uring::owned::{Ring, SendBundle};
 ///
 /// # fn main() -> std::io::Result<()> {
-/// # if !lio_uring::IoUring::with_capacity(2)?.1.features().contains(Features::RECVSEND_BUNDLE) {
+/// # if !lio_uring::with_capacity(2)?.1.features().contains(Features::RECVSEND_BUNDLE) {
 /// #     return Ok(());
 /// # }
 /// let ring = Ring::new(8)?;
