@@ -92,7 +92,7 @@ impl<const FUTURES: bool> Tickets<FUTURES> {
                 }
             }
             self.0.submit_and_wait(batch).expect("a submission");
-            for mut ticket in tickets.drain(..) {
+            while let Some(mut ticket) = tickets.pop() {
                 let output = if FUTURES {
                     match Pin::new(&mut ticket).poll(&mut context) {
                         Poll::Ready(output) => output,
