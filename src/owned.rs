@@ -105,6 +105,7 @@ mod core;
 mod descriptor;
 mod direct;
 mod directory;
+mod door;
 mod drain;
 mod due;
 mod file;

@@ -51,7 +51,7 @@ fn threads_can_send() -> bool {
 
 fn send(ring: &Ring, to: &Mailbox, number: u64, value: u32) -> io::Result<()> {
     let to = to.clone();
-    let ticket = ring.push(Message { to, number, value }).expect("room");
+    let ticket = ring.push(Message::new(to, number, value)).expect("room");
     ticket.wait().expect("a submission")
 }
 
@@ -91,11 +91,7 @@ fn ring_of_one_type_sends_too() {
         return;
     };
     let mut here = UniformRing::new(8).expect("a ring");
-    let message = |number| Message {
-        to: to.clone(),
-        number,
-        value: 3,
-    };
+    let message = |number| Message::new(to.clone(), number, 3);
     let numbers = [0, 1, Mailbox::MAX, Mailbox::MAX + 1];
     let tokens = numbers.map(|number| here.push(message(number)).expect("room"));
     let mut sent = HashMap::new();
@@ -144,11 +140,7 @@ fn message_that_was_pushed_and_not_submitted_goes_to_no_other_ring() {
         return;
     };
     let here = ring();
-    let message = Message {
-        to,
-        number: 1,
-        value: 1,
-    };
+    let message = Message::new(to, 1, 1);
     let ticket = here.push(message).expect("room");
     drop(there);
     // One that takes the numbers of the descriptors that have become free.
@@ -238,6 +230,72 @@ impl Wake for Wakes {
 }
 
 #[test]
+fn ring_that_takes_no_messages_gets_only_so_many() {
+    let Some((there, to)) = target() else {
+        return;
+    };
+    let here = Ring::new(256).expect("a ring");
+    let threads = threads_can_send();
+    let mut value = 0;
+    while value < Mailbox::LIMIT {
+        let tickets: Vec<_> = (0..256)
+            .map(|n| {
+                let message = Message::new(to.clone(), 1, value + n);
+                here.push(message).expect("room")
+            })
+            .collect();
+        for ticket in tickets {
+            let sent = ticket.wait().expect("a submission");
+            sent.expect("not too many yet");
+        }
+        value += 256;
+        there.submit().expect("a submission");
+    }
+    let mut messages = takes(&there);
+    for first in 0..3 {
+        // Those that are given back, or were never sent, leave room.
+        for _ in 0..3 {
+            assert_eq!(errno(send(&here, &to, 2, 0)), libc::EAGAIN);
+            if threads {
+                assert_eq!(errno(to.send(2, 0)), libc::EAGAIN);
+            }
+        }
+        assert_eq!(messages.wait().expect("a submission"), (1, first));
+        let unsent = here.push(Message::new(to.clone(), Mailbox::MAX + 1, 0));
+        let unsent = unsent.expect("room").wait().expect("a submission");
+        assert_eq!(errno(unsent), libc::EINVAL);
+        send(&here, &to, 3, first).expect("one was taken");
+    }
+    for value in 3..Mailbox::LIMIT {
+        assert_eq!(messages.wait().expect("a submission"), (1, value));
+    }
+    for value in 0..3 {
+        assert_eq!(messages.wait().expect("a submission"), (3, value));
+    }
+}
+
+#[test]
+fn message_that_is_given_back_leaves_its_place() {
+    let Some((there, to)) = target() else {
+        return;
+    };
+    let here = Ring::new(1).expect("a ring");
+    for _ in 0..=Mailbox::LIMIT {
+        let nop = here.push(Nop).expect("room");
+        let Err(Full(mut back)) = here.push(Message::new(to.clone(), 0, 0)) else {
+            panic!("there is no room");
+        };
+        for _ in 0..2 {
+            back = here.push(back).map(drop).unwrap_err().0;
+        }
+        drop(back);
+        nop.wait().expect("a submission").expect("no error");
+    }
+    send(&here, &to, 5, 7).expect("there is room for all of them");
+    assert_eq!(takes(&there).wait().expect("a submission"), (5, 7));
+}
+
+#[test]
 fn message_wakes_who_waits_for_it_once() {
     let Some((there, to)) = target() else {
         return;
@@ -280,11 +338,7 @@ fn messages_come_in_between_operations_of_every_kind() {
     let got = Cell::new(0);
     let sleeps = async {
         for round in 0..50 {
-            let message = Message {
-                to: to.clone(),
-                number: round,
-                value: 0,
-            };
+            let message = Message::new(to.clone(), round, 0);
             there.push(message).expect("room").await.expect("sent");
             there.push(Nop).expect("room").await.expect("no error");
             // Cancelled with the next submission.

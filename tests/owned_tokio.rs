@@ -267,11 +267,7 @@ fn messages_wake_the_task_that_waits_for_them() {
     on_each(|| async {
         let (here, there) = (ring(8), ring(8));
         let to = there.mailbox().expect("a mailbox");
-        let first = Message {
-            to: to.clone(),
-            number: 0,
-            value: 0,
-        };
+        let first = Message::new(to.clone(), 0, 0);
         if let Err(error) = here.submit(first).await {
             // Before Linux 5.18.
             assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
@@ -286,7 +282,7 @@ fn messages_wake_the_task_that_waits_for_them() {
             senders.spawn(async move {
                 for value in 0..EACH {
                     let to = to.clone();
-                    let message = Message { to, number, value };
+                    let message = Message::new(to, number, value);
                     here.submit(message).await.expect("it arrives");
                     if value % 7 == 0 {
                         tokio::task::yield_now().await;
@@ -317,11 +313,7 @@ fn messages_wake_the_task_that_waits_for_them() {
         drop((messages, there));
         // The task that takes its completions may have the ring for a moment yet.
         let error = loop {
-            let message = Message {
-                to: to.clone(),
-                number: 1,
-                value: 1,
-            };
+            let message = Message::new(to.clone(), 1, 1);
             match here.submit(message).await {
                 Ok(()) => tokio::time::sleep(Duration::from_millis(1)).await,
                 Err(error) => break error,

@@ -3,12 +3,12 @@
 use std::io;
 use std::mem::{ManuallyDrop, replace};
 use std::ops::ControlFlow;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Instant;
 
 use super::backlog::Queue;
+use super::door::Door;
 use super::drain::{Draining, PATIENCE, StillInFlight, end, push_cancel, push_timer, withdrawn};
 use super::due::{Due, Retry, Slots};
 use super::groups::note_of;
@@ -54,8 +54,8 @@ pub struct Core<T: Threads> {
     pub(super) sq: SubmissionQueue<T>,
     cq: CompletionQueue<T>,
     pub(super) store: Store,
-    /// A descriptor of the ring's that messages are sent to, as long as it has not ended.
-    door: Option<Arc<OwnedFd>>,
+    /// Where messages come in, as long as it has not ended.
+    door: Option<Arc<Door>>,
     overflows: u32,
     /// Whether a pass over the completions has ended before all was taken.
     pub(super) has_left_some: bool,
@@ -306,8 +306,17 @@ impl<T: Threads> Core<T> {
             return Ok(Mailbox::new(door));
         }
         let fd = self.sq.fd().ok_or(io::ErrorKind::Unsupported)?;
-        let door = Arc::new(fd.try_clone_to_owned()?);
+        let door = Arc::new(Door::new(fd.try_clone_to_owned()?));
         Ok(Mailbox::new(self.door.insert(door)))
+    }
+
+    /// Takes the next message that has come.
+    pub(super) fn take_message(&mut self) -> Option<(u64, u32)> {
+        let message = self.store.mail.take()?;
+        if let Some(door) = &self.door {
+            door.leave();
+        }
+        Some(message)
     }
 
     /// Whether this process made the ring.

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use super::access::{KEY, RingRef, WaitableRef};
+use super::core::Core;
+use super::door::{self, Door, Passage};
 use super::mail;
 use super::operation::Operation;
 use super::ring_id::failing;
@@ -25,22 +27,28 @@ use crate::register::register_sync_msg;
 ///
 /// From [`Ring::mailbox`](super::Ring::mailbox) and [`TokioRing::mailbox`](super::TokioRing::mailbox).
 pub struct Mailbox {
-    /// A descriptor of a ring of this layer, which takes what is not a slot's for a message.
-    ring: Weak<OwnedFd>,
-    /// Keeps it open while an entry names it.
-    held: Option<Arc<OwnedFd>>,
+    door: Weak<Door>,
 }
 
 impl Mailbox {
     /// The highest number that a message can have: all but one of 63 bits.
     pub const MAX: u64 = mail::MAX;
 
-    /// Of a ring that has this descriptor, and understands messages.
-    pub(super) fn new(ring: &Arc<OwnedFd>) -> Self {
+    /// How many messages a ring can have that nobody has taken yet.
+    pub const LIMIT: u32 = door::LIMIT;
+
+    pub(super) fn new(door: &Arc<Door>) -> Self {
         Self {
-            ring: Arc::downgrade(ring),
-            held: None,
+            door: Arc::downgrade(door),
         }
+    }
+
+    /// Makes way for a message with this number: what the message is sent to, and what it arrives with.
+    fn enter(&self, number: u64) -> Result<(Passage, u64), Closed> {
+        let data = mail::user_data(number).ok_or(Closed(libc::EINVAL))?;
+        let door = self.door.upgrade().ok_or(Closed(libc::EPIPE))?;
+        let passage = door.enter().ok_or(Closed(libc::EAGAIN))?;
+        Ok((passage, data))
     }
 
     /// Sends a message in a system call of its own. It wakes who waits for messages there.
@@ -48,31 +56,43 @@ impl Mailbox {
     /// # Errors
     ///
     /// * `EPIPE` if the ring is gone, `EINVAL` for a number above [`MAX`](Self::MAX).
+    /// * `EAGAIN` if it has [as many messages](Self::LIMIT) as it can have until some are taken.
     /// * `EOPNOTSUPP` before Linux 6.13.
     /// * `EBADFD` if the ring is not enabled yet, `EOWNERDEAD` if its thread has ended.
     /// * `EOVERFLOW` or `ENOMEM` if it has no room for the message.
     pub fn send(&self, number: u64, value: u32) -> io::Result<()> {
-        let data = mail::user_data(number).ok_or_else(|| error(libc::EINVAL))?;
-        let ring = self.ring.upgrade().ok_or_else(|| error(libc::EPIPE))?;
-        let message = message(&ring, value, data);
+        let (passage, data) = self.enter(number)?;
+        let message = message(&passage, value, data);
         // SAFETY: the ring is one of this layer, and takes this for a message.
         let sent = unsafe { register_sync_msg(&message) };
-        sent.map_err(|failed| match failed.errno {
+        match sent {
+            Ok(()) => {
+                passage.pass();
+                Ok(())
+            }
             // Without a ring older kernels register nothing.
-            libc::EBADF | libc::EINVAL => error(libc::EOPNOTSUPP),
-            _ => failed.into(),
-        })
+            Err(failed) if [libc::EBADF, libc::EINVAL].contains(&failed.errno) => {
+                Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP))
+            }
+            Err(failed) => Err(failed.into()),
+        }
     }
 }
 
-fn error(errno: i32) -> io::Error {
-    io::Error::from_raw_os_error(errno)
+/// Why a message cannot be sent: the error's number.
+#[derive(Clone, Copy, Debug)]
+struct Closed(i32);
+
+impl From<Closed> for io::Error {
+    fn from(closed: Closed) -> Self {
+        Self::from_raw_os_error(closed.0)
+    }
 }
 
 /// What the kernel is given.
-fn message(ring: &OwnedFd, value: u32, data: u64) -> operation::MsgRing {
+fn message(passage: &Passage, value: u32, data: u64) -> operation::MsgRing {
     operation::MsgRing {
-        fd: ring.as_raw_fd(),
+        fd: passage.as_raw_fd(),
         len: value,
         data,
         flags: MsgRingFlags::empty(),
@@ -82,8 +102,7 @@ fn message(ring: &OwnedFd, value: u32, data: u64) -> operation::MsgRing {
 impl Clone for Mailbox {
     fn clone(&self) -> Self {
         Self {
-            ring: Weak::clone(&self.ring),
-            held: None,
+            door: Weak::clone(&self.door),
         }
     }
 }
@@ -91,7 +110,7 @@ impl Clone for Mailbox {
 impl fmt::Debug for Mailbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mailbox")
-            .field("is_open", &(self.ring.strong_count() > 0))
+            .field("is_open", &(self.door.strong_count() > 0))
             .finish_non_exhaustive()
     }
 }
@@ -106,6 +125,7 @@ impl fmt::Debug for Mailbox {
 /// Nothing, when the message is in the ring's queue; or an error:
 ///
 /// * `EPIPE` if the ring is gone, `EINVAL` for a number above [`Mailbox::MAX`].
+/// * `EAGAIN` if it has [as many messages](Mailbox::LIMIT) as it can have until some are taken.
 /// * `EBADFD` if the ring is not enabled yet.
 /// * `EOVERFLOW` or `ENOMEM` if it has no room for the message.
 /// * `EOWNERDEAD` if its thread has ended. Newer kernels take the message all the same, and nobody gets
@@ -123,22 +143,33 @@ impl fmt::Debug for Mailbox {
 /// let (here, there) = (Ring::new(8)?, Ring::new(8)?);
 /// let to = there.mailbox()?;
 /// let mut messages = there.messages().expect("nobody else takes them");
-/// here.push(Message { to, number: 5, value: 7 })?.wait()??;
+/// here.push(Message::new(to, 5, 7))?.wait()??;
 /// assert_eq!(messages.wait()?, (5, 7));
 /// # Ok(())
 /// # }
 /// ```
 ///
 /// Since Linux 5.18; `EINVAL` before. See [`operation::MsgRing`].
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 #[must_use = "an operation is carried out when it is pushed to a ring"]
 pub struct Message {
-    /// The ring.
-    pub to: Mailbox,
-    /// What the message is about: anything up to [`Mailbox::MAX`].
-    pub number: u64,
-    /// More of it.
-    pub value: u32,
+    to: Mailbox,
+    number: u64,
+    value: u32,
+    /// What its entry names, or why it fails.
+    passage: Result<Passage, Closed>,
+}
+
+impl Message {
+    /// A message about a number, anything up to [`Mailbox::MAX`], with a value.
+    pub fn new(to: Mailbox, number: u64, value: u32) -> Self {
+        Self {
+            to,
+            number,
+            value,
+            passage: Err(Closed(libc::ECANCELED)),
+        }
+    }
 }
 
 // SAFETY: the entry names a descriptor alone, which is held. It is that of a ring of this layer, which
@@ -149,32 +180,34 @@ unsafe impl Operation for Message {
     const CANCELLED_WHEN_ABANDONED: bool = false;
 
     fn entry(&mut self) -> Sqe {
-        let data = mail::user_data(self.number);
-        self.to.held = data.and_then(|_| self.to.ring.upgrade());
-        match (&self.to.held, data) {
-            (Some(ring), Some(data)) => Sqe::of(&message(ring, self.value, data)),
-            // It fails, and goes nowhere.
-            _ => failing(),
+        // It may have been asked before, and not been pushed.
+        self.passage = Err(Closed(libc::ECANCELED));
+        match self.to.enter(self.number) {
+            Ok((passage, data)) => {
+                let sqe = Sqe::of(&message(&passage, self.value, data));
+                self.passage = Ok(passage);
+                sqe
+            }
+            Err(closed) => {
+                self.passage = Err(closed);
+                // It fails, and goes nowhere.
+                failing()
+            }
         }
     }
 
     unsafe fn complete(self, done: Completion) -> Self::Output {
-        if self.number > Mailbox::MAX {
-            return Err(error(libc::EINVAL));
-        }
-        if self.to.held.is_none() {
-            return Err(error(libc::EPIPE));
-        }
-        done.result().map(drop)
+        let passage = self.passage?;
+        done.result().map(|_| passage.pass())
     }
 }
 
 /// Takes the messages that a ring has got, in the order in which they came: the number and the value
 /// of each.
 ///
-/// What has come is kept until it is taken, also while there is none of these: the memory for it grows
-/// with what was sent and nobody takes. With the feature
-/// `stream` it is a `Stream` of the crate `futures-core`, which never ends.
+/// What has come is kept until it is taken, also while there is none of these, up to
+/// [`Mailbox::LIMIT`]. With the feature `stream` it is a `Stream` of the crate `futures-core`, which
+/// never ends.
 ///
 /// From [`Ring::messages`](super::Ring::messages) and
 /// [`TokioRing::messages`](super::TokioRing::messages).
@@ -192,7 +225,7 @@ impl<R: RingRef> Messages<R> {
 
     /// Takes the next message if it has come. Does not look for completions.
     pub fn try_take(&mut self) -> Option<(u64, u32)> {
-        self.ring.with(KEY, |core| core.store.mail.take())
+        self.ring.with(KEY, Core::take_message)
     }
 
     /// Takes the next message, or says that it waits for one.

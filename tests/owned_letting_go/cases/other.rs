@@ -14,7 +14,7 @@ pub(crate) const CASES: &[(&str, Case)] = &[
         let there = Ring::new(8).expect("a ring");
         let to = there.mailbox().expect("a mailbox");
         let (number, value) = (1, 2);
-        let_go(way, Message { to, number, value });
+        let_go(way, Message::new(to, number, value));
         there.submit().expect("a submission");
         let messages = there.messages();
         let came = messages.expect("nobody else takes them").try_take();
@@ -26,7 +26,7 @@ pub(crate) const CASES: &[(&str, Case)] = &[
         let ring = Ring::new(8).expect("a ring");
         let to = ring.mailbox().expect("a mailbox");
         let (number, value) = (1, 2);
-        let_go_in(ring, way, Message { to, number, value });
+        let_go_in(ring, way, Message::new(to, number, value));
     }),
     ("Sleep", |_, way| {
         let_go(way, Sleep::new(Duration::from_secs(3600)));
