@@ -149,6 +149,7 @@ mod transfer;
 mod uniform;
 mod uses;
 mod vectored;
+mod via;
 mod xattr;
 
 pub use self::access::{RingRef, WaitableRef};
