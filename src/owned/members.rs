@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use super::slot::Dispose;
 use super::table::SlotId;
 
-/// The operations of a scope that are still in their slots.
+/// The operations of a scope that have not left their slots.
 #[derive(Debug, Default)]
 pub(super) struct Members {
     list: RefCell<List>,
@@ -79,8 +79,22 @@ impl Members {
         list.free.push(place);
     }
 
+    /// Whether some are in their slots.
+    pub(super) fn are_left(&self) -> bool {
+        self.next(0).is_some()
+    }
+
+    /// Calls a function for each that is in its slot. It may call foreign code.
+    pub(super) fn for_each(&self, mut function: impl FnMut(Member)) {
+        let mut from = 0;
+        while let Some((place, member)) = self.next(from) {
+            from = place + 1;
+            function(member);
+        }
+    }
+
     /// One that is in its slot, from a place in the list on.
-    pub(super) fn next(&self, from: usize) -> Option<(usize, Member)> {
+    fn next(&self, from: usize) -> Option<(usize, Member)> {
         let list = self.list.borrow();
         let members = list.members.iter().enumerate().skip(from);
         members

@@ -6,16 +6,25 @@ use std::marker::PhantomData;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::access::{Access, KEY};
+use super::chain::{Chain, Within};
 use super::members::{Member, Members};
 use super::operation::Operation;
 use super::ring::{Full, Ring};
 use super::scoped::Scoped;
+use super::scoped_stream::ScopedStream;
 use super::scoped_ticket::ScopedTicket;
 use super::slot;
+use super::stream::{Multishot, Stream};
 use super::ticket::Ticket;
+use super::via::Via;
+use crate::wait::Wait;
+
+/// After which time the kernel is asked again to stop what is left. It does not find what has not
+/// begun, like an operation behind one that cannot be stopped.
+const STEP: Duration = Duration::from_millis(100);
 
 /// Within which operations may use what is borrowed from outside: see [`Ring::scope`].
 pub struct Scope<'scope, 'env: 'scope> {
@@ -37,20 +46,107 @@ impl<'scope> Scope<'scope, '_> {
     ) -> Result<ScopedTicket<'scope, O>, Full<O>> {
         let (scoped, place) = self.enclose(operation);
         match Ticket::push(self.ring, scoped) {
-            Ok(ticket) => {
-                self.members.set_id(place, ticket.id());
-                Ok(ScopedTicket::new(ticket, &self.members))
-            }
+            Ok(ticket) => Ok(self.ticket(place, ticket)),
             Err(Full(scoped)) => Err(Full(scoped.into_operation())),
         }
     }
 
-    /// Makes an operation one of the scope's, and says at which place.
-    fn enclose<O: Operation>(&'scope self, operation: O) -> (Scoped<'scope, O>, usize) {
-        let dispose = slot::dispose::<Scoped<'scope, O>>;
-        let membership = self.members.join(dispose, O::CANCELLED_WHEN_ABANDONED);
+    /// Pushes an operation that is stopped when it takes longer than this, as
+    /// [`Ring::push_within`] does. It may borrow what outlives the scope.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`], as for [`Ring::push_within`].
+    pub fn push_within<O: Operation + 'scope>(
+        &'scope self,
+        operation: O,
+        limit: Duration,
+    ) -> Result<ScopedTicket<'scope, O>, Full<O>> {
+        let link = Within {
+            link: operation,
+            limit,
+        };
+        match self.push_chain((link,)) {
+            Ok((ticket,)) => Ok(ticket),
+            Err(Full((back,))) => Err(Full(back.link)),
+        }
+    }
+
+    /// Pushes operations that run one after the other, all of them or none. They may borrow what
+    /// outlives the scope.
+    ///
+    /// ```
+    /// use std::fs::File;
+    /// use lio_uring::operation::FsyncFlags;
+    /// use lio_uring::owned::{Fsync, Ring, Write};
+    ///
+    /// fn keep(ring: &Ring, file: &File, text: &str) -> std::io::Result<usize> {
+    ///     ring.scope(|scope| {
+    ///         let write = Write { file, buffer: text, offset: 0 };
+    ///         let fsync = Fsync { file, flags: FsyncFlags::DATASYNC };
+    ///         let (written, synced) = scope.push_chain((write, fsync))?;
+    ///         // It is carried out only if all was written.
+    ///         synced.wait()??;
+    ///         written.wait()?.0
+    ///     })
+    /// }
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// assert_eq!(keep(&Ring::new(8)?, &tempfile::tempfile()?, "kept")?, 4);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// A ticket that is dropped cancels its operation, and with that ends the chain.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] gives all of it back, as for [`Ring::push_chain`].
+    pub fn push_chain<C: Chain<&'scope Self> + 'scope>(
+        &'scope self,
+        chain: C,
+    ) -> Result<C::Tickets, Full<C>> {
+        chain.push(&self, KEY)
+    }
+
+    /// Pushes an operation that completes again and again, and may borrow what outlives the scope.
+    ///
+    /// ```
+    /// use std::net::{TcpListener, TcpStream};
+    /// use lio_uring::owned::{AcceptMulti, Ring};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let ring = Ring::new(8)?;
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let client = TcpStream::connect(listener.local_addr()?)?;
+    /// let accepted = ring.scope(|scope| {
+    ///     let mut connections = scope.push_stream(AcceptMulti { listener: &listener })?;
+    ///     connections.wait_next()?.expect("it goes on")
+    /// })?;
+    /// assert_eq!(TcpStream::from(accepted).peer_addr()?, client.local_addr()?);
+    /// // The scope has ended, and the listener is as it was.
+    /// listener.set_nonblocking(true)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Full`], as for [`Ring::push_stream`].
+    pub fn push_stream<O: Multishot + 'scope>(
+        &'scope self,
+        operation: O,
+    ) -> Result<ScopedStream<'scope, O>, Full<O>> {
+        let dispose = slot::dispose_item::<Scoped<'scope, O>>;
+        let membership = self.members.join(dispose, true);
         let place = membership.place();
-        (Scoped::new(operation, membership), place)
+        match Stream::push(self.ring, Scoped::new(operation, membership)) {
+            Ok(stream) => {
+                self.members.set_id(place, stream.id());
+                Ok(ScopedStream::new(stream, &self.members))
+            }
+            Err(Full(scoped)) => Err(Full(scoped.into_operation())),
+        }
     }
 
     /// The ring.
@@ -60,14 +156,12 @@ impl<'scope> Scope<'scope, '_> {
 
     /// Ends all operations that are left, and waits for them. Returns the first panic of their code.
     fn end(&self) -> Option<Box<dyn Any + std::marker::Send>> {
-        // In a child process the operations are the parent's, which waits for them.
-        if !self.ring.with(KEY, |core| core.is_own()) {
-            return None;
-        }
         self.members.end();
         let mut panic = None;
-        while self.members.next(0).is_some() {
-            let step = catch_unwind(AssertUnwindSafe(|| self.let_go_and_wait()));
+        let mut asked = None;
+        // In a child process the operations are the parent's, which waits for them.
+        while self.members.are_left() && self.ring.with(KEY, |core| core.is_own()) {
+            let step = catch_unwind(AssertUnwindSafe(|| self.let_go_or_wait(&mut asked)));
             match step {
                 Err(payload) if panic.is_none() => panic = Some(payload),
                 // Dropping it could panic as well, and the scope must not be left before all have ended.
@@ -79,24 +173,80 @@ impl<'scope> Scope<'scope, '_> {
         panic
     }
 
-    fn let_go_and_wait(&self) {
-        let mut from = 0;
-        while let Some((place, member)) = self.members.next(from) {
-            from = place + 1;
-            // What its ticket has let go of is not touched.
+    /// Lets go of what is still to be let go of, or else waits until something has ended.
+    fn let_go_or_wait(&self, asked: &mut Option<Instant>) {
+        let mut has_let_go = false;
+        self.members.for_each(|member| {
             let Member {
                 id,
                 dispose,
                 cancelled,
             } = member;
-            // SAFETY: the slot holds the operation that the function was made for. Its ticket, if there
-            // still is one, stands for nothing from the end of the closure on.
-            unsafe { self.ring.let_go(id, dispose, cancelled) };
+            // SAFETY: the slot holds the operation that the function was made for. Its ticket or stream,
+            // if there still is one, stands for nothing from the end of the closure on. No pass over
+            // completions that was begun in the closure goes on after it, so nobody is just disposing of
+            // the operation: that would have ended its membership.
+            has_let_go |= unsafe { self.ring.let_go(id, dispose, cancelled) };
+        });
+        if has_let_go {
+            // The operations' own code may have pushed others.
+            return;
         }
-        if self.members.next(0).is_some() && self.ring.submit_and_wait(1).is_err() {
+        let wait = Wait::for_completions(1).timeout(STEP);
+        let waited = self
+            .ring
+            .with(KEY, |core| core.sq.submit_and_wait_with(&wait));
+        Access::reap(&self.ring);
+        if waited.is_err() {
             // It may be for want of memory, which others give back.
             thread::sleep(Duration::from_millis(1));
         }
+        let asked = asked.get_or_insert_with(Instant::now);
+        if asked.elapsed() >= STEP {
+            *asked = Instant::now();
+            self.members
+                .for_each(|member| self.cancel_abandoned(member));
+        }
+    }
+
+    fn cancel_abandoned(&self, member: Member) {
+        if member.cancelled {
+            self.ring.with(KEY, |core| core.cancel_abandoned(member.id));
+        }
+    }
+}
+
+impl<'scope> Via for &'scope Scope<'scope, '_> {
+    type Ring = &'scope Ring;
+    type Inside<O: Operation> = Scoped<'scope, O>;
+    /// Its place among the members.
+    type Mark = usize;
+    type Ticket<O: Operation> = ScopedTicket<'scope, O>;
+
+    fn ring(&self) -> &&'scope Ring {
+        &self.ring
+    }
+
+    #[inline]
+    fn enclose<O: Operation>(&self, operation: O) -> (Scoped<'scope, O>, usize) {
+        let dispose = slot::dispose::<Scoped<'scope, O>>;
+        let membership = self.members.join(dispose, O::CANCELLED_WHEN_ABANDONED);
+        let place = membership.place();
+        (Scoped::new(operation, membership), place)
+    }
+
+    fn release<O: Operation>(inside: Scoped<'scope, O>) -> O {
+        inside.into_operation()
+    }
+
+    #[inline]
+    fn ticket<O: Operation>(
+        &self,
+        place: usize,
+        ticket: Ticket<&'scope Ring, Scoped<'scope, O>>,
+    ) -> ScopedTicket<'scope, O> {
+        self.members.set_id(place, ticket.id());
+        ScopedTicket::new(ticket, &self.members)
     }
 }
 
@@ -110,8 +260,8 @@ impl Ring {
     /// Calls a closure with a scope, in which operations may use memory and descriptors that are
     /// borrowed from outside, and returns when the last of them has ended.
     ///
-    /// Those that the closure has not waited for are cancelled, as if their tickets had been dropped.
-    /// There is no limit to how long that takes: what cannot be stopped is waited for.
+    /// Those that the closure has not waited for are cancelled, as if their tickets and streams had been
+    /// dropped. There is no limit to how long that takes: what cannot be stopped is waited for.
     ///
     /// ```
     /// use std::fs::File;

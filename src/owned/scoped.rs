@@ -1,13 +1,17 @@
 //! An operation of a scope, in its slot.
 
+use std::io;
+
 use super::members::Membership;
 use super::operation::Operation;
+use super::stream::Multishot;
 use crate::completion::Completion;
 use crate::entry::Sqe;
 
 /// An operation of a scope.
 #[derive(Debug)]
-pub(super) struct Scoped<'scope, O> {
+#[expect(unnameable_types, reason = "what is in the slots of a scope")]
+pub struct Scoped<'scope, O> {
     // The operation first: it is gone before its scope may end.
     operation: O,
     membership: Membership<'scope>,
@@ -59,5 +63,19 @@ unsafe impl<O: Operation> Operation for Scoped<'_, O> {
         // SAFETY: the caller's promise.
         unsafe { operation.abandon(done) };
         drop(membership);
+    }
+}
+
+// SAFETY: as above, and the items are the operation's own.
+unsafe impl<O: Multishot> Multishot for Scoped<'_, O> {
+    type Item = O::Item;
+
+    fn entry(&mut self) -> Sqe {
+        self.operation.entry()
+    }
+
+    unsafe fn item(&self, done: Completion) -> io::Result<Option<O::Item>> {
+        // SAFETY: the caller's promise.
+        unsafe { self.operation.item(done) }
     }
 }
