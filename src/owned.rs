@@ -26,7 +26,7 @@
 //! | one result | [`Ring::push`] and a [`Ticket`]: waited for, asked, or awaited |
 //! | one result after the other | [`Ring::push_stream`] and a [`Stream`]: connections, readiness, data, ticks |
 //! | one after the other, whole or not at all | [`Ring::push_chain`] with tuples or vectors, [`Hard`] and [`Within`] |
-//! | memory that is borrowed | [`Ring::scope`] |
+//! | memory that is borrowed | [`Ring::scope`], with chains and streams: [`Scope::push_chain`] and [`Scope::push_stream`] |
 //! | buffers that the kernel picks | [`Ring::register_group`]: [`RecvMulti`], [`RecvBundle`] and others, whose [`Lent`] pieces give them back |
 //! | bytes that the kernel takes one after the other | [`Ring::register_send_queue`]: a [`SendQueue`] is written to, [`SendBundle`] sends it |
 //! | buffers that the kernel has looked up before | [`Ring::register_pool`]: [`ReadFixed`], [`WriteFixed`], [`SendZcFixed`] and the same of several |
@@ -71,7 +71,17 @@
 //! | the ring is dropped while it is in flight | everything is cancelled, and waited for. What has not ended after ten seconds is leaked with the table, never freed |
 //! | the process forks | the child leaks its copy; the parent's ring goes on. The child must not use it, and cannot register anything: it has none of the queues |
 //! | a stream is dropped | as a ticket; descriptors that nobody has taken are closed, buffers go back to their group |
-//! | a ticket is dropped, forgotten or kept beyond its [scope](Ring::scope) | the scope lets go of the operation, and does not end before it has ended |
+//! | a ticket or a stream is dropped, forgotten or kept beyond its [scope](Ring::scope) | the scope lets go of the operation, and does not end before it has ended and left its slot; of a stream that had ended, what nobody has taken is disposed of with it |
+//!
+//! What a [scope](Ring::scope)'s operations borrow outlives the scope, so it must not end before them:
+//!
+//! - The scope has a list of its operations. One is added before it is moved into a slot, and crossed out
+//!   by what lies in the slot beside it, and goes after it. Nothing else crosses one out.
+//! - The slots are noted as soon as entries were pushed, those of a chain all at once, before any code
+//!   runs that is not the library's.
+//! - When the closure has returned or panicked, tickets and streams that are still there stand for
+//!   nothing. The scope takes their place: it lets go of what is in flight, disposes of what has ended,
+//!   and waits until the list is empty. Panics of the operations' code are kept until then.
 //!
 //! What is registered with a ring outlives what uses it, in the same way:
 //!
@@ -114,6 +124,7 @@ mod futex;
 mod groups;
 mod mail;
 mod mailbox;
+mod members;
 mod message;
 mod metadata;
 mod multishot;
@@ -132,6 +143,9 @@ mod registered_pool;
 mod ring;
 mod ring_id;
 mod scope;
+mod scoped;
+mod scoped_stream;
+mod scoped_ticket;
 mod send_bundle;
 mod send_message;
 mod send_queue;
@@ -155,6 +169,7 @@ mod uniform;
 mod uses;
 mod vectored;
 mod vectored_fixed;
+mod via;
 mod xattr;
 
 pub use self::access::{RingRef, WaitableRef};
@@ -189,7 +204,9 @@ pub use self::recv_messages::{MessageRoom, ReceivedMessage, RecvMsgMulti};
 pub use self::registered_pool::{Lease, Registered, RegisteredPool};
 pub use self::ring::{Full, Ring};
 pub use self::ring_id::RingId;
-pub use self::scope::{Scope, ScopedTicket};
+pub use self::scope::Scope;
+pub use self::scoped_stream::ScopedStream;
+pub use self::scoped_ticket::ScopedTicket;
 pub use self::send_bundle::SendBundle;
 pub use self::send_message::{SendHeader, SendMsg, SendMsgZc, SendMsgZcFixed};
 pub use self::send_queue::SendQueue;

@@ -1,19 +1,25 @@
 //! Scopes of the owned layer: borrowed memory, and that nothing outlives them.
 #![cfg(target_os = "linux")]
 
-use std::cell::{Cell, RefCell};
+#[path = "support/ways.rs"]
+mod ways;
+
+use std::cell::Cell;
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::rc::Rc;
 use std::thread;
 use std::time::Duration;
 
 use lio_uring::owned::{
-    Buffer, BufferMut, Nop, Poll, Read, Recv, Ring, ScopedTicket, Send, Sleep, Write,
+    Buffer, BufferMut, End, Multishot, Nop, Poll, PollMulti, Read, Recv, Ring, ScopedTicket, Send,
+    Sleep, Write,
 };
+use lio_uring::{Completion, Sqe};
+
+use ways::{WAYS, Way, let_go};
 
 fn ring() -> Ring {
     Ring::new(8).expect("a ring")
@@ -70,53 +76,9 @@ fn borrowed_memory_is_read_and_written() {
     assert_eq!(ring.operations(), 0);
 }
 
-/// How a ticket is let go of within a scope.
-#[derive(Clone, Copy, Debug)]
-enum Way {
-    Drop,
-    Forget,
-    Cycle,
-    Keep,
-    Unsubmitted,
-    Panic,
-}
-
-/// Something that is part of itself, and never dropped.
-struct Cycle<T> {
-    _value: T,
-    me: RefCell<Option<Rc<Self>>>,
-}
-
-fn let_go<T>(way: Way, ring: &Ring, ticket: T, kept: &Cell<Option<T>>) {
-    if !matches!(way, Way::Unsubmitted) {
-        ring.submit().expect("a submission");
-    }
-    match way {
-        Way::Drop => drop(ticket),
-        #[expect(clippy::mem_forget, reason = "that is what is tested")]
-        Way::Forget | Way::Unsubmitted => std::mem::forget(ticket),
-        Way::Cycle => {
-            let cycle = Rc::new(Cycle {
-                _value: ticket,
-                me: RefCell::new(None),
-            });
-            *cycle.me.borrow_mut() = Some(Rc::clone(&cycle));
-        }
-        Way::Keep => kept.set(Some(ticket)),
-        Way::Panic => resume_unwind(Box::new("on purpose")),
-    }
-}
-
 #[test]
 fn nothing_is_written_to_after_the_scope_however_a_ticket_is_let_go_of() {
-    for way in [
-        Way::Drop,
-        Way::Forget,
-        Way::Cycle,
-        Way::Keep,
-        Way::Unsubmitted,
-        Way::Panic,
-    ] {
+    for way in WAYS {
         let ring = ring();
         let (socket, mut peer) = UnixStream::pair().expect("a pair");
         let mut buffer = [7; 64];
@@ -392,4 +354,123 @@ fn panics_with_payloads_that_panic_do_not_end_a_scope_early() {
     assert_eq!(ring.operations(), 0);
     peer.write_all(&[9; 8]).expect("room");
     assert_eq!(buffer, [7; 8]);
+}
+
+/// Readiness whose items, or whose making of them, panic.
+struct PanicsOften<'c> {
+    ready: PollMulti<&'c UnixStream>,
+    items: bool,
+    dropped: &'c Cell<u32>,
+}
+
+/// Panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        resume_unwind(Box::new("a bomb"));
+    }
+}
+
+impl Drop for PanicsOften<'_> {
+    fn drop(&mut self) {
+        self.dropped.set(self.dropped.get() + 1);
+    }
+}
+
+// SAFETY: the entry is that of the readiness, and items are of the completions alone.
+unsafe impl Multishot for PanicsOften<'_> {
+    type Item = Bomb;
+    fn entry(&mut self) -> Sqe {
+        self.ready.entry()
+    }
+    unsafe fn item(&self, _: Completion) -> io::Result<Option<Bomb>> {
+        if self.items {
+            return Ok(Some(Bomb));
+        }
+        resume_unwind(Box::new("no item"));
+    }
+}
+
+#[test]
+fn panics_of_items_do_not_end_a_scope_early_nor_keep_it_open() {
+    for (items, ended, dropped_within) in [
+        (true, false, false),
+        (true, true, false),
+        (false, false, false),
+        (false, true, false),
+        (true, false, true),
+        (true, true, true),
+        (false, false, true),
+        (false, true, true),
+    ] {
+        let ring = ring();
+        let (socket, mut peer) = UnixStream::pair().expect("a pair");
+        let dropped = Cell::new(0);
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            ring.scope(|scope| {
+                let operation = PanicsOften {
+                    ready: PollMulti {
+                        file: &socket,
+                        events: u32::from(libc::POLLIN.cast_unsigned()),
+                    },
+                    items,
+                    dropped: &dropped,
+                };
+                let stream = scope.push_stream(operation).expect("room");
+                ring.submit().expect("a submission");
+                for _ in 0..3 {
+                    peer.write_all(b"!").expect("room");
+                    ring.submit_and_wait(1).expect("a submission");
+                }
+                if ended {
+                    let request = stream.cancel().expect("room").wait();
+                    request.expect("a submission").expect("no error");
+                }
+                if dropped_within {
+                    return drop(stream);
+                }
+                #[expect(clippy::mem_forget, reason = "that is what is tested")]
+                std::mem::forget(stream);
+            });
+        }));
+        let case = format!("items: {items}, ended: {ended}, dropped within: {dropped_within}");
+        let expected = if items { "a bomb" } else { "no item" };
+        assert_eq!(
+            panicked.unwrap_err().downcast_ref(),
+            Some(&expected),
+            "{case}"
+        );
+        assert_eq!(dropped.get(), 1, "{case}: the operation");
+        assert_eq!(ring.operations(), 0, "{case}: not ended");
+    }
+}
+
+#[test]
+fn stream_whose_last_item_panics_has_ended() {
+    let ring = ring();
+    let (socket, _peer) = UnixStream::pair().expect("a pair");
+    let dropped = Cell::new(0);
+    ring.scope(|scope| {
+        let operation = PanicsOften {
+            ready: PollMulti {
+                file: &socket,
+                events: u32::from(libc::POLLIN.cast_unsigned()),
+            },
+            items: false,
+            dropped: &dropped,
+        };
+        let mut stream = scope.push_stream(operation).expect("room");
+        let request = stream.cancel().expect("room").wait();
+        request.expect("a submission").expect("no error");
+        let panicked = catch_unwind(AssertUnwindSafe(|| drop(stream.wait_next())));
+        assert_eq!(panicked.unwrap_err().downcast_ref(), Some(&"no item"));
+        let end = stream.end();
+        // Dropped, one that has not ended would wait for its end.
+        #[expect(clippy::mem_forget, reason = "see above")]
+        std::mem::forget(stream);
+        assert_eq!(end, Some(End::Failed));
+    });
+    assert_eq!(dropped.get(), 1);
+    assert_eq!(ring.operations(), 0);
 }

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use super::access::{KEY, Key, RingRef};
+use super::access::{Access, KEY, Key};
 use super::core::Linked;
 use super::operation::Operation;
 use super::ring::Full;
 use super::ticket::{Ticket, Unpushed};
 use super::time::Limit;
+use super::via::Via;
 use crate::entry::{Sqe, SqeFlags};
 
 mod sealed {
@@ -119,55 +120,75 @@ impl<L: Unlimited> ChainLink for Within<L> {
 /// A link that fails ends the chain: those behind it do not run, and end with `ECANCELED`. A read or
 /// a write that moves fewer bytes than it was asked to counts as one that fails, and so does a send
 /// or a receive with `MSG_WAITALL`. Behind a [`Hard`] link the chain goes on nevertheless.
-pub trait Chain<R: RingRef>: IsChain + Sized {
+///
+/// `V` is what it is pushed by way of: a [reference to a ring](super::RingRef) or to a
+/// [scope](super::Scope).
+pub trait Chain<V: Via>: IsChain + Sized {
     /// What stands for the operations.
     type Tickets;
 
     /// Pushes all of them or none. What they borrow must outlive the ring's use of it.
     #[doc(hidden)]
-    fn push(self, ring: &R, key: Key) -> Result<Self::Tickets, Full<Self>>
-    where
-        R: Clone;
+    fn push(self, via: &V, key: Key) -> Result<Self::Tickets, Full<Self>>;
 
     /// How many places in the ring it takes.
     #[doc(hidden)]
     fn places(&self) -> u32;
 }
 
+/// What an operation is in its slot, and its entry.
+type InSlot<'a, V, O> = (Unpushed<'a, <V as Via>::Ring, <V as Via>::Inside<O>>, Sqe);
+
 /// A link in its slot, or still out of it for want of one.
-enum Placed<'a, R: RingRef, L: ChainLink> {
+enum Placed<'a, V: Via, L: ChainLink> {
     In {
-        operation: (Unpushed<'a, R, L::Operation>, Sqe),
-        limit: Option<(Unpushed<'a, R, Limit>, Sqe, Duration)>,
+        operation: InSlot<'a, V, L::Operation>,
+        mark: V::Mark,
+        limit: Option<(Unpushed<'a, V::Ring, Limit>, Sqe, Duration)>,
     },
     Out(L),
 }
 
-impl<'a, R: RingRef, L: ChainLink> Placed<'a, R, L> {
-    fn new(ring: &'a R, link: L) -> Self {
+impl<'a, V: Via, L: ChainLink> Placed<'a, V, L> {
+    fn new(via: &'a V, link: L) -> Self {
         let (operation, limit) = link.into_parts();
-        let placed = match Unpushed::place(ring, operation, L::Operation::entry) {
+        let (inside, mark) = via.enclose(operation);
+        let placed = match Unpushed::place(via.ring(), inside, V::Inside::entry) {
             Ok(placed) => placed,
-            Err(Full(operation)) => return Self::Out(L::from_parts(operation, limit)),
+            Err(Full(inside)) => return Self::out(inside, limit),
         };
         let Some(duration) = limit else {
             return Self::In {
                 operation: placed,
+                mark,
                 limit: None,
             };
         };
-        match Unpushed::place(ring, Limit::new(duration), Limit::entry) {
+        match Unpushed::place(via.ring(), Limit::new(duration), Limit::entry) {
             Ok((limit, sqe)) => Self::In {
                 operation: placed,
+                mark,
                 limit: Some((limit, sqe, duration)),
             },
-            Err(Full(_)) => Self::Out(L::from_parts(placed.0.take(), Some(duration))),
+            Err(Full(_)) => Self::out(placed.0.take(), Some(duration)),
         }
+    }
+
+    fn out(inside: V::Inside<L::Operation>, limit: Option<Duration>) -> Self {
+        Self::Out(Self::link(inside, limit))
+    }
+
+    /// The link as it was.
+    fn link(inside: V::Inside<L::Operation>, limit: Option<Duration>) -> L {
+        L::from_parts(V::release(inside), limit)
     }
 
     /// The entries, tied to what is behind them.
     fn entries(&self, last: bool) -> [Option<Linked>; 2] {
-        let Self::In { operation, limit } = self else {
+        let Self::In {
+            operation, limit, ..
+        } = self
+        else {
             return [None, None];
         };
         let tied = |sqe: &Sqe, last: bool| {
@@ -197,23 +218,27 @@ impl<'a, R: RingRef, L: ChainLink> Placed<'a, R, L> {
     /// The link as it was.
     fn take(self) -> L {
         match self {
-            Self::In { operation, limit } => {
+            Self::In {
+                operation, limit, ..
+            } => {
                 let duration = limit.map(|(limit, _, duration)| {
                     drop(limit);
                     duration
                 });
-                L::from_parts(operation.0.take(), duration)
+                Self::link(operation.0.take(), duration)
             }
             Self::Out(link) => link,
         }
     }
 
     /// Leaves it to the kernel, and makes the ticket.
-    fn ticket(self, ring: &R) -> Ticket<R, L::Operation>
-    where
-        R: Clone,
-    {
-        let Self::In { operation, limit } = self else {
+    fn ticket(self, via: &V) -> V::Ticket<L::Operation> {
+        let Self::In {
+            operation,
+            mark,
+            limit,
+        } = self
+        else {
             unreachable!("its entry was pushed");
         };
         let id = operation.0.id();
@@ -221,15 +246,12 @@ impl<'a, R: RingRef, L: ChainLink> Placed<'a, R, L> {
         if let Some((limit, ..)) = limit {
             limit.leave_to_kernel();
         }
-        Ticket::new(ring.clone(), id)
+        via.ticket(mark, Ticket::new(via.ring().clone(), id))
     }
 }
 
 /// Pushes the entries of links that are all in their slots. Returns whether there was room.
-fn push_entries<'e, R: RingRef>(
-    ring: &R,
-    entries: impl Iterator<Item = &'e Linked> + Clone,
-) -> bool {
+fn push_entries<'e>(ring: &impl Access, entries: impl Iterator<Item = &'e Linked> + Clone) -> bool {
     // SAFETY: each entry is that of the operation in its slot, and limits are `Limit`s.
     ring.with(KEY, |core| unsafe { core.push_chain(entries) })
         .is_ok()
@@ -245,19 +267,16 @@ macro_rules! tuples {
             impl<$($link: ChainLink,)* $last: ChainLink> IsChain for ($($link,)* $last,) {}
 
             #[expect(non_snake_case, reason = "links are named as their types")]
-            impl<R: RingRef, $($link: ChainLink,)* $last: ChainLink> Chain<R> for ($($link,)* $last,) {
+            impl<V: Via, $($link: ChainLink,)* $last: ChainLink> Chain<V> for ($($link,)* $last,) {
                 type Tickets = (
-                    $(Ticket<R, $link::Operation>,)*
-                    Ticket<R, $last::Operation>,
+                    $(V::Ticket<$link::Operation>,)*
+                    V::Ticket<$last::Operation>,
                 );
 
-                fn push(self, ring: &R, _: Key) -> Result<Self::Tickets, Full<Self>>
-                where
-                    R: Clone,
-                {
+                fn push(self, via: &V, _: Key) -> Result<Self::Tickets, Full<Self>> {
                     let ($($link,)* $last,) = self;
-                    $(let $link = Placed::new(ring, $link);)*
-                    let $last = Placed::new(ring, $last);
+                    $(let $link = Placed::new(via, $link);)*
+                    let $last = Placed::new(via, $last);
                     let mut entries = [const { None }; MOST];
                     let mut places = entries.iter_mut();
                     let mut add = |both: [Option<Linked>; 2]| {
@@ -268,8 +287,8 @@ macro_rules! tuples {
                     $(add($link.entries(false));)*
                     add($last.entries(true));
                     let placed = $($link.is_in() &&)* $last.is_in();
-                    if placed && push_entries(ring, entries.iter().flatten()) {
-                        return Ok(($($link.ticket(ring),)* $last.ticket(ring),));
+                    if placed && push_entries(via.ring(), entries.iter().flatten()) {
+                        return Ok(($($link.ticket(via),)* $last.ticket(via),));
                     }
                     Err(Full(($($link.take(),)* $last.take(),)))
                 }
@@ -296,16 +315,13 @@ tuples! {
 
 impl<L: ChainLink> IsChain for Vec<L> {}
 
-impl<R: RingRef, L: ChainLink> Chain<R> for Vec<L> {
-    type Tickets = Vec<Ticket<R, L::Operation>>;
+impl<V: Via, L: ChainLink> Chain<V> for Vec<L> {
+    type Tickets = Vec<V::Ticket<L::Operation>>;
 
-    fn push(self, ring: &R, _: Key) -> Result<Self::Tickets, Full<Self>>
-    where
-        R: Clone,
-    {
+    fn push(self, via: &V, _: Key) -> Result<Self::Tickets, Full<Self>> {
         let placed: Vec<_> = self
             .into_iter()
-            .map(|link| Placed::new(ring, link))
+            .map(|link| Placed::new(via, link))
             .collect();
         let count = placed.len();
         let entries: Vec<_> = (1..)
@@ -313,8 +329,8 @@ impl<R: RingRef, L: ChainLink> Chain<R> for Vec<L> {
             .flat_map(|(number, link)| link.entries(number == count))
             .flatten()
             .collect();
-        if placed.iter().all(Placed::is_in) && push_entries(ring, entries.iter()) {
-            return Ok(placed.into_iter().map(|link| link.ticket(ring)).collect());
+        if placed.iter().all(Placed::is_in) && push_entries(via.ring(), entries.iter()) {
+            return Ok(placed.into_iter().map(|link| link.ticket(via)).collect());
         }
         Err(Full(placed.into_iter().map(Placed::take).collect()))
     }

@@ -329,13 +329,8 @@ impl<T: Threads> Core<T> {
     pub(super) fn cancel_again(&mut self, retry: Retry) {
         match retry {
             Retry::Now(id) => {
-                if self
-                    .store
-                    .table
-                    .state(id)
-                    .tries()
-                    .is_some_and(|tries| *tries > 0)
-                {
+                let tries = self.store.table.state(id).tries();
+                if tries.is_some_and(|tries| *tries > 0) {
                     self.cancel(id);
                 }
             }
@@ -358,6 +353,13 @@ impl<T: Threads> Core<T> {
         self.overflows = (self.overflows + 1) % OVERFLOWS;
         self.has_left_some |= self.overflows == 0;
         self.overflows != 0
+    }
+
+    /// Asks the kernel once more to stop the operation in a slot, if nobody waits for it.
+    pub(super) fn cancel_abandoned(&mut self, id: SlotId) {
+        if self.store.table.state(id).tries().is_some() {
+            self.cancel(id);
+        }
     }
 
     /// Asks the kernel to stop the operation in a slot, with the next submission.

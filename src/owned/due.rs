@@ -52,8 +52,9 @@ impl Orphan {
         }
 
         let mut done = self.done;
-        while let Some(one) = done.take().or_else(|| slots.next_item(self.id)) {
-            if one.more() {
+        loop {
+            let one = done.take().or_else(|| slots.next_item(self.id));
+            if one.as_ref().is_some_and(Completion::more) {
                 // SAFETY: `new` was promised that it is there, and nobody's.
                 unsafe { (self.dispose)(self.kept, one) };
             } else {

@@ -460,26 +460,30 @@ impl Ring {
         core.sq.fd()
     }
 
-    /// Lets go of the operation in a slot, in place of its ticket, which will not do so.
+    /// Lets go of the operation in a slot, in place of its ticket or stream, which will not do so.
+    /// Returns whether it had not been let go of.
     ///
     /// # Safety
     ///
     /// The function was made for the type of the operation in the slot, and from here on nobody else
-    /// takes it out, but for the ring if it was let go of before.
-    pub(super) unsafe fn let_go(&self, id: SlotId, dispose: Dispose, cancelled: bool) {
+    /// takes it out, but for the ring if it was let go of before, and has not begun to.
+    pub(super) unsafe fn let_go(&self, id: SlotId, dispose: Dispose, cancelled: bool) -> bool {
         let let_go = self.with_core(|core| core.abandon(id, dispose, cancelled));
         // Dropped here, where the ring is not borrowed.
         if let Ok(waker) = let_go {
-            return drop(waker);
+            drop(waker);
+            return true;
         }
         // It has ended, or was let go of.
         let orphan = self.with_core(|core| {
             // SAFETY: the caller's promise.
             unsafe { core.store.take_orphan(id, dispose) }
         });
-        if let Some(orphan) = orphan {
-            orphan.dispose(&mut Shared(&self));
-        }
+        let Some(orphan) = orphan else {
+            return false;
+        };
+        orphan.dispose(&mut Shared(&self));
+        true
     }
 
     #[inline(never)]

@@ -1,25 +1,30 @@
 //! Operations on borrowed memory, which a closure cannot leave before they have ended.
 
 use std::any::Any;
-use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::marker::PhantomData;
-use std::mem::{self, ManuallyDrop};
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::access::{Access, KEY};
-use super::cancel::CancelRequest;
+use super::chain::{Chain, Within};
+use super::members::{Member, Members};
 use super::operation::Operation;
 use super::ring::{Full, Ring};
-use super::slot::{self, Dispose};
-use super::table::SlotId;
-use super::ticket::{Ticket, WaitError};
-use crate::completion::Completion;
-use crate::entry::Sqe;
+use super::scoped::Scoped;
+use super::scoped_stream::ScopedStream;
+use super::scoped_ticket::ScopedTicket;
+use super::slot;
+use super::stream::{Multishot, Stream};
+use super::ticket::Ticket;
+use super::via::Via;
+use crate::wait::Wait;
+
+/// After which time the kernel is asked again to stop what is left. It does not find what has not
+/// begun, like an operation behind one that cannot be stopped.
+const STEP: Duration = Duration::from_millis(100);
 
 /// Within which operations may use what is borrowed from outside: see [`Ring::scope`].
 pub struct Scope<'scope, 'env: 'scope> {
@@ -27,230 +32,6 @@ pub struct Scope<'scope, 'env: 'scope> {
     members: Members,
     /// Neither lifetime may be taken for a longer or a shorter one.
     _lifetimes: PhantomData<(&'scope mut &'scope (), &'env mut &'env ())>,
-}
-
-/// Stands for an operation that was pushed within a scope, as a [`Ticket`] does, and is a future, too.
-///
-/// When the closure has returned, the scope lets go of what is left. A ticket that is still there then,
-/// in an operation of the same scope, stands for nothing any longer: it can only be dropped.
-#[must_use = "dropping a ticket cancels its operation"]
-pub struct ScopedTicket<'scope, O: Operation> {
-    ticket: ManuallyDrop<Ticket<&'scope Ring, Scoped<'scope, O>>>,
-    members: &'scope Members,
-}
-
-impl<'scope, O: Operation> ScopedTicket<'scope, O> {
-    fn new(ticket: Ticket<&'scope Ring, Scoped<'scope, O>>, members: &'scope Members) -> Self {
-        Self {
-            ticket: ManuallyDrop::new(ticket),
-            members,
-        }
-    }
-
-    /// The ticket, which is still good.
-    fn into_ticket(self) -> Ticket<&'scope Ring, Scoped<'scope, O>> {
-        self.members.assert_open();
-        let mut this = ManuallyDrop::new(self);
-        // SAFETY: it is not dropped after this, and taken once.
-        unsafe { ManuallyDrop::take(&mut this.ticket) }
-    }
-
-    /// See [`Ticket::cancel`].
-    ///
-    /// # Errors
-    ///
-    /// [`Full`] if there is no room for it.
-    ///
-    /// # Panics
-    ///
-    /// After the closure has returned.
-    pub fn cancel(&self) -> Result<Ticket<&'scope Ring, CancelRequest>, Full<()>> {
-        self.members.assert_open();
-        self.ticket.cancel()
-    }
-
-    /// Whether the operation has ended, so that its output can be taken. Does not look for
-    /// completions.
-    pub fn is_done(&self) -> bool {
-        self.members.ending.get() || self.ticket.is_done()
-    }
-
-    /// Takes the output if the operation is known to have ended.
-    ///
-    /// # Errors
-    ///
-    /// Otherwise the ticket.
-    ///
-    /// # Panics
-    ///
-    /// After the closure has returned.
-    pub fn try_take(self) -> Result<O::Output, Self> {
-        let members = self.members;
-        let ticket = self.into_ticket();
-        ticket.try_take().map_err(|back| Self::new(back, members))
-    }
-
-    /// See [`Ticket::wait`].
-    ///
-    /// # Errors
-    ///
-    /// [`WaitError`] gives the ticket back.
-    ///
-    /// # Panics
-    ///
-    /// After the closure has returned.
-    pub fn wait(self) -> Result<O::Output, WaitError<Self>> {
-        let members = self.members;
-        self.into_ticket().wait().map_err(|failed| WaitError {
-            error: failed.error,
-            ticket: Self::new(failed.ticket, members),
-        })
-    }
-}
-
-impl<O: Operation> Future for ScopedTicket<'_, O> {
-    type Output = O::Output;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<O::Output> {
-        self.members.assert_open();
-        Pin::new(&mut *self.ticket).poll(context)
-    }
-}
-
-impl<O: Operation> Drop for ScopedTicket<'_, O> {
-    fn drop(&mut self) {
-        // Otherwise the scope has let go of the operation, and its slot may be another's.
-        if !self.members.ending.get() {
-            // SAFETY: a value is dropped once, and one that was taken is not.
-            unsafe { ManuallyDrop::drop(&mut self.ticket) };
-        }
-    }
-}
-
-impl<O: Operation> fmt::Debug for ScopedTicket<'_, O> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ScopedTicket")
-            .field("done", &self.is_done())
-            .finish_non_exhaustive()
-    }
-}
-
-/// The operations of a scope that are still in their slots.
-#[derive(Debug, Default)]
-struct Members {
-    list: RefCell<List>,
-    /// Whether the closure has returned, so that tickets stand for nothing.
-    ending: Cell<bool>,
-}
-
-#[derive(Debug, Default)]
-struct List {
-    members: Vec<Option<Member>>,
-    /// Places in the list that are not used.
-    free: Vec<usize>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Member {
-    /// Its slot, or [`SlotId::NONE`] as long as it is not pushed.
-    id: SlotId,
-    dispose: Dispose,
-    /// Whether it is cancelled when nobody waits for it.
-    cancelled: bool,
-}
-
-impl Members {
-    fn assert_open(&self) {
-        assert!(!self.ending.get(), "the scope has ended, and let go of it");
-    }
-
-    fn add(&self, member: Member) -> usize {
-        let list = &mut *self.list.borrow_mut();
-        if let Some(place) = list.free.pop() {
-            list.members[place] = Some(member);
-            place
-        } else {
-            list.members.push(Some(member));
-            list.members.len() - 1
-        }
-    }
-
-    fn set_id(&self, place: usize, id: SlotId) {
-        if let Some(member) = &mut self.list.borrow_mut().members[place] {
-            member.id = id;
-        }
-    }
-
-    fn remove(&self, place: usize) {
-        let list = &mut *self.list.borrow_mut();
-        list.members[place] = None;
-        list.free.push(place);
-    }
-
-    /// One that is in its slot, from a place in the list on.
-    fn next(&self, from: usize) -> Option<(usize, Member)> {
-        let list = self.list.borrow();
-        let members = list.members.iter().enumerate().skip(from);
-        members
-            .filter_map(|(place, member)| Some((place, (*member)?)))
-            .find(|(_, member)| member.id != SlotId::NONE)
-    }
-}
-
-/// Being an operation of a scope. It ends when the operation has left its slot.
-#[derive(Debug)]
-struct Membership<'scope> {
-    members: &'scope Members,
-    place: usize,
-}
-
-impl Drop for Membership<'_> {
-    fn drop(&mut self) {
-        self.members.remove(self.place);
-    }
-}
-
-/// An operation of a scope.
-#[derive(Debug)]
-struct Scoped<'scope, O> {
-    // The operation first: it is gone before its scope may end.
-    operation: O,
-    membership: Membership<'scope>,
-}
-
-// SAFETY: it is the operation's own entry and output. What the operation borrows outlives the scope,
-// which does not end as long as this is in its slot.
-unsafe impl<O: Operation> Operation for Scoped<'_, O> {
-    type Output = O::Output;
-
-    const CANCELLED_WHEN_ABANDONED: bool = O::CANCELLED_WHEN_ABANDONED;
-
-    #[inline]
-    fn entry(&mut self) -> Sqe {
-        self.operation.entry()
-    }
-
-    #[inline]
-    unsafe fn complete(self, done: Completion) -> O::Output {
-        let Self {
-            operation,
-            membership,
-        } = self;
-        // SAFETY: the caller's promise.
-        let output = unsafe { operation.complete(done) };
-        drop(membership);
-        output
-    }
-
-    unsafe fn abandon(self, done: Completion) {
-        let Self {
-            operation,
-            membership,
-        } = self;
-        // SAFETY: the caller's promise.
-        unsafe { operation.abandon(done) };
-        drop(membership);
-    }
 }
 
 impl<'scope> Scope<'scope, '_> {
@@ -263,25 +44,108 @@ impl<'scope> Scope<'scope, '_> {
         &'scope self,
         operation: O,
     ) -> Result<ScopedTicket<'scope, O>, Full<O>> {
-        let place = self.members.add(Member {
-            id: SlotId::NONE,
-            dispose: slot::dispose::<Scoped<'scope, O>>,
-            cancelled: O::CANCELLED_WHEN_ABANDONED,
-        });
-        let membership = Membership {
-            members: &self.members,
-            place,
-        };
-        let scoped = Scoped {
-            operation,
-            membership,
-        };
+        let (scoped, place) = self.enclose(operation);
         match Ticket::push(self.ring, scoped) {
-            Ok(ticket) => {
-                self.members.set_id(place, ticket.id());
-                Ok(ScopedTicket::new(ticket, &self.members))
+            Ok(ticket) => Ok(self.ticket(place, ticket)),
+            Err(Full(scoped)) => Err(Full(scoped.into_operation())),
+        }
+    }
+
+    /// Pushes an operation that is stopped when it takes longer than this, as
+    /// [`Ring::push_within`] does. It may borrow what outlives the scope.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`], as for [`Ring::push_within`].
+    pub fn push_within<O: Operation + 'scope>(
+        &'scope self,
+        operation: O,
+        limit: Duration,
+    ) -> Result<ScopedTicket<'scope, O>, Full<O>> {
+        let link = Within {
+            link: operation,
+            limit,
+        };
+        match self.push_chain((link,)) {
+            Ok((ticket,)) => Ok(ticket),
+            Err(Full((back,))) => Err(Full(back.link)),
+        }
+    }
+
+    /// Pushes operations that run one after the other, all of them or none. They may borrow what
+    /// outlives the scope.
+    ///
+    /// ```
+    /// use std::fs::File;
+    /// use lio_uring::operation::FsyncFlags;
+    /// use lio_uring::owned::{Fsync, Ring, Write};
+    ///
+    /// fn keep(ring: &Ring, file: &File, text: &str) -> std::io::Result<usize> {
+    ///     ring.scope(|scope| {
+    ///         let write = Write { file, buffer: text, offset: 0 };
+    ///         let fsync = Fsync { file, flags: FsyncFlags::DATASYNC };
+    ///         let (written, synced) = scope.push_chain((write, fsync))?;
+    ///         // It is carried out only if all was written.
+    ///         synced.wait()??;
+    ///         written.wait()?.0
+    ///     })
+    /// }
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// assert_eq!(keep(&Ring::new(8)?, &tempfile::tempfile()?, "kept")?, 4);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// A ticket that is dropped cancels its operation, and with that ends the chain.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] gives all of it back, as for [`Ring::push_chain`].
+    pub fn push_chain<C: Chain<&'scope Self> + 'scope>(
+        &'scope self,
+        chain: C,
+    ) -> Result<C::Tickets, Full<C>> {
+        chain.push(&self, KEY)
+    }
+
+    /// Pushes an operation that completes again and again, and may borrow what outlives the scope.
+    ///
+    /// ```
+    /// use std::net::{TcpListener, TcpStream};
+    /// use lio_uring::owned::{AcceptMulti, Ring};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let ring = Ring::new(8)?;
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let client = TcpStream::connect(listener.local_addr()?)?;
+    /// let accepted = ring.scope(|scope| {
+    ///     let mut connections = scope.push_stream(AcceptMulti { listener: &listener })?;
+    ///     connections.wait_next()?.expect("it goes on")
+    /// })?;
+    /// assert_eq!(TcpStream::from(accepted).peer_addr()?, client.local_addr()?);
+    /// // The scope has ended, and the listener is as it was.
+    /// listener.set_nonblocking(true)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Full`], as for [`Ring::push_stream`].
+    pub fn push_stream<O: Multishot + 'scope>(
+        &'scope self,
+        operation: O,
+    ) -> Result<ScopedStream<'scope, O>, Full<O>> {
+        let dispose = slot::dispose_item::<Scoped<'scope, O>>;
+        let membership = self.members.join(dispose, true);
+        let place = membership.place();
+        match Stream::push(self.ring, Scoped::new(operation, membership)) {
+            Ok(stream) => {
+                self.members.set_id(place, stream.id());
+                Ok(ScopedStream::new(stream, &self.members))
             }
-            Err(Full(Scoped { operation, .. })) => Err(Full(operation)),
+            Err(Full(scoped)) => Err(Full(scoped.into_operation())),
         }
     }
 
@@ -292,14 +156,12 @@ impl<'scope> Scope<'scope, '_> {
 
     /// Ends all operations that are left, and waits for them. Returns the first panic of their code.
     fn end(&self) -> Option<Box<dyn Any + std::marker::Send>> {
-        // In a child process the operations are the parent's, which waits for them.
-        if !self.ring.with(KEY, |core| core.is_own()) {
-            return None;
-        }
-        self.members.ending.set(true);
+        self.members.end();
         let mut panic = None;
-        while self.members.next(0).is_some() {
-            let step = catch_unwind(AssertUnwindSafe(|| self.let_go_and_wait()));
+        let mut asked = None;
+        // In a child process the operations are the parent's, which waits for them.
+        while self.members.are_left() && self.ring.with(KEY, |core| core.is_own()) {
+            let step = catch_unwind(AssertUnwindSafe(|| self.let_go_or_wait(&mut asked)));
             match step {
                 Err(payload) if panic.is_none() => panic = Some(payload),
                 // Dropping it could panic as well, and the scope must not be left before all have ended.
@@ -311,24 +173,80 @@ impl<'scope> Scope<'scope, '_> {
         panic
     }
 
-    fn let_go_and_wait(&self) {
-        let mut from = 0;
-        while let Some((place, member)) = self.members.next(from) {
-            from = place + 1;
-            // What its ticket has let go of is not touched.
+    /// Lets go of what is still to be let go of, or else waits until something has ended.
+    fn let_go_or_wait(&self, asked: &mut Option<Instant>) {
+        let mut has_let_go = false;
+        self.members.for_each(|member| {
             let Member {
                 id,
                 dispose,
                 cancelled,
             } = member;
-            // SAFETY: the slot holds the operation that the function was made for. Its ticket, if there
-            // still is one, stands for nothing from the end of the closure on.
-            unsafe { self.ring.let_go(id, dispose, cancelled) };
+            // SAFETY: the slot holds the operation that the function was made for. Its ticket or stream,
+            // if there still is one, stands for nothing from the end of the closure on. No pass over
+            // completions that was begun in the closure goes on after it, so nobody is just disposing of
+            // the operation: that would have ended its membership.
+            has_let_go |= unsafe { self.ring.let_go(id, dispose, cancelled) };
+        });
+        if has_let_go {
+            // The operations' own code may have pushed others.
+            return;
         }
-        if self.members.next(0).is_some() && self.ring.submit_and_wait(1).is_err() {
+        let wait = Wait::for_completions(1).timeout(STEP);
+        let waited = self
+            .ring
+            .with(KEY, |core| core.sq.submit_and_wait_with(&wait));
+        Access::reap(&self.ring);
+        if waited.is_err() {
             // It may be for want of memory, which others give back.
             thread::sleep(Duration::from_millis(1));
         }
+        let asked = asked.get_or_insert_with(Instant::now);
+        if asked.elapsed() >= STEP {
+            *asked = Instant::now();
+            self.members
+                .for_each(|member| self.cancel_abandoned(member));
+        }
+    }
+
+    fn cancel_abandoned(&self, member: Member) {
+        if member.cancelled {
+            self.ring.with(KEY, |core| core.cancel_abandoned(member.id));
+        }
+    }
+}
+
+impl<'scope> Via for &'scope Scope<'scope, '_> {
+    type Ring = &'scope Ring;
+    type Inside<O: Operation> = Scoped<'scope, O>;
+    /// Its place among the members.
+    type Mark = usize;
+    type Ticket<O: Operation> = ScopedTicket<'scope, O>;
+
+    fn ring(&self) -> &&'scope Ring {
+        &self.ring
+    }
+
+    #[inline]
+    fn enclose<O: Operation>(&self, operation: O) -> (Scoped<'scope, O>, usize) {
+        let dispose = slot::dispose::<Scoped<'scope, O>>;
+        let membership = self.members.join(dispose, O::CANCELLED_WHEN_ABANDONED);
+        let place = membership.place();
+        (Scoped::new(operation, membership), place)
+    }
+
+    fn release<O: Operation>(inside: Scoped<'scope, O>) -> O {
+        inside.into_operation()
+    }
+
+    #[inline]
+    fn ticket<O: Operation>(
+        &self,
+        place: usize,
+        ticket: Ticket<&'scope Ring, Scoped<'scope, O>>,
+    ) -> ScopedTicket<'scope, O> {
+        self.members.set_id(place, ticket.id());
+        ScopedTicket::new(ticket, &self.members)
     }
 }
 
@@ -342,8 +260,8 @@ impl Ring {
     /// Calls a closure with a scope, in which operations may use memory and descriptors that are
     /// borrowed from outside, and returns when the last of them has ended.
     ///
-    /// Those that the closure has not waited for are cancelled, as if their tickets had been dropped.
-    /// There is no limit to how long that takes: what cannot be stopped is waited for.
+    /// Those that the closure has not waited for are cancelled, as if their tickets and streams had been
+    /// dropped. There is no limit to how long that takes: what cannot be stopped is waited for.
     ///
     /// ```
     /// use std::fs::File;

@@ -19,8 +19,8 @@ const INLINE: usize = 48;
 struct Payload(MaybeUninit<[u8; INLINE]>);
 
 /// What disposes of an operation that nobody waits for: it is told where it is kept, and how it
-/// ended.
-pub(super) type Dispose = unsafe fn(Kept, Completion);
+/// ended. Nothing, if somebody has taken its last item.
+pub(super) type Dispose = unsafe fn(Kept, Option<Completion>);
 
 /// Who has a slot, and what is known of its operation.
 ///
@@ -268,30 +268,35 @@ impl Kept {
 /// # Safety
 ///
 /// As for [`Kept::take`]; the completion is the operation's last.
-pub(super) unsafe fn dispose<O: Operation>(kept: Kept, done: Completion) {
+pub(super) unsafe fn dispose<O: Operation>(kept: Kept, done: Option<Completion>) {
     // SAFETY: the caller's promise.
     let operation: O = unsafe { kept.take() };
-    // SAFETY: as above.
-    unsafe { operation.abandon(done) };
+    if let Some(done) = done {
+        // SAFETY: as above.
+        unsafe { operation.abandon(done) };
+    }
 }
 
-/// Disposes of an item of such an operation, or of the operation with the last one; see [`Dispose`].
+/// Disposes of an item of such an operation, or of the operation with the last one, or without one;
+/// see [`Dispose`].
 ///
 /// # Safety
 ///
 /// The slot holds an operation of this type, which nobody else uses, and whose completion this is.
-/// After the last one it is not taken out again.
-pub(super) unsafe fn dispose_item<O: Multishot>(kept: Kept, done: Completion) {
-    if done.more() {
+/// After the last one it is not taken out again, and the kernel does not use it.
+pub(super) unsafe fn dispose_item<O: Multishot>(kept: Kept, done: Option<Completion>) {
+    if let Some(done) = done.filter(Completion::more) {
         // SAFETY: the slot holds it.
         let operation = unsafe { kept.operation::<O>() };
         // SAFETY: nobody else uses it but the kernel, which at most reads it.
         let operation = unsafe { operation.as_ref() };
         // SAFETY: the completion is the operation's.
         drop(unsafe { operation.item(done) });
-    } else {
-        // SAFETY: the caller's promise.
-        let operation: O = unsafe { kept.take() };
+        return;
+    }
+    // SAFETY: the caller's promise.
+    let operation: O = unsafe { kept.take() };
+    if let Some(done) = done {
         // SAFETY: as above.
         drop(unsafe { operation.item(done) });
     }

@@ -69,9 +69,12 @@ impl Store {
     /// The slot holds an operation of the type that the function was made for, and nobody else takes it
     /// out.
     pub(super) unsafe fn take_orphan(&mut self, id: SlotId, dispose: Dispose) -> Option<Orphan> {
-        let done = self.table.state(id).ended()?;
+        let done = match self.table.state(id) {
+            State::Dry { .. } => None,
+            state => Some(state.ended()?),
+        };
         // SAFETY: the caller's promise.
-        Some(unsafe { Orphan::new(id, self.table.kept(id), dispose, Some(done)) })
+        Some(unsafe { Orphan::new(id, self.table.kept(id), dispose, done) })
     }
 
     /// The same as [`settle`](Self::settle), of a completion in pieces that fit into registers.

@@ -98,6 +98,11 @@ impl<R: RingRef, O: Multishot> Stream<R, O> {
         })
     }
 
+    /// The slot.
+    pub(super) fn id(&self) -> SlotId {
+        self.id
+    }
+
     /// Why it has ended, once all its items have been taken.
     pub fn end(&self) -> Option<End> {
         self.end
@@ -117,6 +122,10 @@ impl<R: RingRef, O: Multishot> Stream<R, O> {
     /// What a completion brings, and whether it ends the stream.
     fn item(&mut self, done: Completion) -> Option<io::Result<O::Item>> {
         let last = !done.more();
+        if last {
+            // Nothing more comes, even if the operation's code panics.
+            self.end = Some(End::Failed);
+        }
         let item = self.operation_item(done);
         let (end, item) = match item {
             Ok(Some(item)) => (End::Stopped, Some(Ok(item))),
