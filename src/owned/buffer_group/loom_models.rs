@@ -4,6 +4,7 @@ use loom::thread;
 
 use super::*;
 use crate::kind::AnyThread;
+use crate::owned::core::Core;
 use crate::params::IoUringParams;
 
 fn group(params: BufferGroupParams) -> BufferGroup<AnyThread> {
