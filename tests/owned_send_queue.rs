@@ -9,7 +9,7 @@ use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use lio_uring::owned::{Descriptor, End, Full, Nop, Ring, SendBundle, SendQueue, Stream};
 
@@ -33,6 +33,26 @@ fn bytes(count: usize) -> Vec<u8> {
         state.to_be_bytes()[0]
     };
     (0..count).map(|_| next()).collect()
+}
+
+/// How many bytes are more than a socket has room for.
+const MUCH: usize = 1 << 20;
+
+/// A queue with so many bytes, and the bytes.
+fn full_queue(ring: &Ring) -> Option<(SendQueue, Vec<u8>)> {
+    let mut queue = queue(ring, 16, 1 << 16)?;
+    let bytes = bytes(MUCH);
+    queue.write_all(&bytes).expect("room");
+    Some((queue, bytes))
+}
+
+/// Reads so many bytes.
+fn reader(mut peer: UnixStream) -> JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut got = vec![0; MUCH];
+        peer.read_exact(&mut got).expect("all of it");
+        got
+    })
 }
 
 /// Sends what is in a queue until it is empty, or it fails. Returns how many bytes were sent.
@@ -181,12 +201,10 @@ fn what_was_not_sent_stays_in_the_queue_from_its_first_byte_on() {
 #[test]
 fn stream_that_is_dropped_leaves_the_rest_in_the_queue() {
     let ring = ring();
-    let Some(mut queue) = queue(&ring, 16, 1 << 16) else {
+    let Some((queue, wanted)) = full_queue(&ring) else {
         return;
     };
-    let wanted = bytes(1 << 20);
-    queue.write_all(&wanted).expect("room");
-    let (socket, mut peer) = UnixStream::pair().expect("a pair");
+    let (socket, peer) = UnixStream::pair().expect("a pair");
     let socket = Rc::new(socket);
     let sending = ring
         .push_stream(SendBundle::new(Rc::clone(&socket), queue.clone()))
@@ -198,28 +216,19 @@ fn stream_that_is_dropped_leaves_the_rest_in_the_queue() {
     }
     let sent = wanted.len() - queue.len();
     assert!(sent > 0 && sent < wanted.len(), "{sent}");
-    let reader = thread::spawn(move || {
-        let mut got = vec![0; 1 << 20];
-        peer.read_exact(&mut got).expect("all of it");
-        got
-    });
+    let reader = reader(peer);
     let (rest, end) = send_all(&ring, socket, &queue);
-    assert_eq!(
-        (sent + rest, end.expect("no error")),
-        (1 << 20, End::Stopped)
-    );
+    assert_eq!((sent + rest, end.expect("no error")), (MUCH, End::Stopped));
     assert!(reader.join().expect("no panic") == wanted);
 }
 
 #[test]
 fn one_sends_at_a_time() {
     let ring = ring();
-    let Some(mut queue) = queue(&ring, 16, 1 << 16) else {
+    let Some((queue, wanted)) = full_queue(&ring) else {
         return;
     };
-    let wanted = bytes(1 << 20);
-    queue.write_all(&wanted).expect("room");
-    let (socket, mut peer) = UnixStream::pair().expect("a pair");
+    let (socket, peer) = UnixStream::pair().expect("a pair");
     let (other, mut nothing) = UnixStream::pair().expect("a pair");
     let mut first = ring
         .push_stream(SendBundle::new(socket, queue.clone()))
@@ -228,11 +237,7 @@ fn one_sends_at_a_time() {
     let (sent, refused) = send_all(&ring, other, &queue);
     let errno = refused.unwrap_err().raw_os_error();
     assert_eq!((sent, errno), (0, Some(libc::EINVAL)));
-    let reader = thread::spawn(move || {
-        let mut got = vec![0; 1 << 20];
-        peer.read_exact(&mut got).expect("all of it");
-        got
-    });
+    let reader = reader(peer);
     while let Some(bytes) = first.wait_next().expect("a submission") {
         bytes.expect("no error");
     }

@@ -11,11 +11,72 @@ use crate::completion::Completion;
 use crate::entry::Sqe;
 use crate::operation;
 
-/// An array of places as an entry has it: where it is, and how many they are. More than the kernel
-/// takes is refused.
-pub(super) fn array(places: &[Place]) -> (*const libc::iovec, u32) {
-    let count = u32::try_from(places.len()).unwrap_or(u32::MAX);
-    (places.as_ptr().cast(), count)
+/// A file, several buffers, and where they are.
+#[derive(Debug)]
+pub(super) struct Vectored<F, V: Buffers> {
+    pub(super) file: F,
+    pub(super) buffers: V,
+    pub(super) offset: u64,
+    pub(super) flags: i32,
+    places: V::Places,
+}
+
+impl<F, V: Buffers> Vectored<F, V> {
+    pub(super) fn new(file: F, buffers: V, offset: u64) -> Self {
+        Self {
+            file,
+            buffers,
+            offset,
+            flags: 0,
+            places: V::nowhere(),
+        }
+    }
+
+    /// The rooms of the buffers, as an entry has them: where the array is, and how many they are.
+    pub(super) fn rooms(&mut self) -> (*const libc::iovec, u32)
+    where
+        V::Buffer: BufferMut,
+    {
+        self.places = self.buffers.places(Place::of_room);
+        self.array()
+    }
+
+    /// The bytes of the buffers, in the same way.
+    pub(super) fn bytes(&mut self) -> (*const libc::iovec, u32)
+    where
+        V::Buffer: Buffer,
+    {
+        self.places = self.buffers.places(|buffer| Place::of_bytes(buffer));
+        self.array()
+    }
+
+    /// More than the kernel takes is refused.
+    fn array(&self) -> (*const libc::iovec, u32) {
+        let places = self.places.as_ref();
+        let count = u32::try_from(places.len()).unwrap_or(u32::MAX);
+        (places.as_ptr().cast(), count)
+    }
+
+    /// What a read brings.
+    ///
+    /// # Safety
+    ///
+    /// The completion is that of a read into the rooms, in their order.
+    pub(super) unsafe fn into_read(mut self, done: Completion) -> (io::Result<usize>, V)
+    where
+        V::Buffer: BufferMut,
+    {
+        let count = count(done).map(|bytes| {
+            // SAFETY: so many bytes were read into the rooms.
+            unsafe { self.buffers.fill(bytes) }
+        });
+        (count, self.buffers)
+    }
+
+    /// What a write brings.
+    pub(super) fn into_written(self, done: Completion) -> (io::Result<usize>, V) {
+        (count(done), self.buffers)
+    }
 }
 
 /// Reads from a file at an offset into several buffers, one after the other.
@@ -46,30 +107,18 @@ pub(super) fn array(places: &[Place]) -> (*const libc::iovec, u32) {
 /// See [`operation::Readv2`].
 #[derive(Debug)]
 #[must_use = "an operation is carried out when it is pushed to a ring"]
-pub struct Readv<F, V: Buffers> {
-    file: F,
-    buffers: V,
-    offset: u64,
-    flags: i32,
-    places: V::Places,
-}
+pub struct Readv<F, V: Buffers>(Vectored<F, V>);
 
 impl<F, V: Buffers> Readv<F, V> {
     /// Reads at this offset, or at the file's position if it is `u64::MAX`, into as much room as the
     /// buffers have.
     pub fn new(file: F, buffers: V, offset: u64) -> Self {
-        Self {
-            file,
-            buffers,
-            offset,
-            flags: 0,
-            places: V::nowhere(),
-        }
+        Self(Vectored::new(file, buffers, offset))
     }
 
     /// With `RWF_*` flags, as `RWF_NOWAIT`.
     pub fn flags(mut self, flags: i32) -> Self {
-        self.flags = flags;
+        self.0.flags = flags;
         self
     }
 }
@@ -81,24 +130,21 @@ unsafe impl<F: Descriptor, V: Buffers<Buffer: BufferMut>> Operation for Readv<F,
     type Output = (io::Result<usize>, V);
 
     fn entry(&mut self) -> Sqe {
-        self.places = self.buffers.places(Place::of_room);
-        let (iovecs, nr_vecs) = array(self.places.as_ref());
-        let target = self.file.target();
+        let Self(read) = self;
+        let (iovecs, nr_vecs) = read.rooms();
+        let target = read.file.target();
         target.entry(&operation::Readv2 {
             fd: target.number(),
             iovecs,
             nr_vecs,
-            offset: self.offset,
-            flags: self.flags,
+            offset: read.offset,
+            flags: read.flags,
         })
     }
 
-    unsafe fn complete(mut self, done: Completion) -> Self::Output {
-        let count = count(done).map(|bytes| {
-            // SAFETY: so many bytes were read into the rooms, in their order.
-            unsafe { self.buffers.fill(bytes) }
-        });
-        (count, self.buffers)
+    unsafe fn complete(self, done: Completion) -> Self::Output {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.into_read(done) }
     }
 }
 
@@ -112,29 +158,17 @@ unsafe impl<F: Descriptor, V: Buffers<Buffer: BufferMut>> Operation for Readv<F,
 /// See [`operation::Writev2`].
 #[derive(Debug)]
 #[must_use = "an operation is carried out when it is pushed to a ring"]
-pub struct Writev<F, V: Buffers> {
-    file: F,
-    buffers: V,
-    offset: u64,
-    flags: i32,
-    places: V::Places,
-}
+pub struct Writev<F, V: Buffers>(Vectored<F, V>);
 
 impl<F, V: Buffers> Writev<F, V> {
     /// Writes all the buffers at this offset, or at the file's position if it is `u64::MAX`.
     pub fn new(file: F, buffers: V, offset: u64) -> Self {
-        Self {
-            file,
-            buffers,
-            offset,
-            flags: 0,
-            places: V::nowhere(),
-        }
+        Self(Vectored::new(file, buffers, offset))
     }
 
     /// With `RWF_*` flags, as `RWF_DSYNC`.
     pub fn flags(mut self, flags: i32) -> Self {
-        self.flags = flags;
+        self.0.flags = flags;
         self
     }
 }
@@ -144,19 +178,19 @@ unsafe impl<F: Descriptor, V: Buffers<Buffer: Buffer>> Operation for Writev<F, V
     type Output = (io::Result<usize>, V);
 
     fn entry(&mut self) -> Sqe {
-        self.places = self.buffers.places(|buffer| Place::of_bytes(buffer));
-        let (iovecs, nr_vecs) = array(self.places.as_ref());
-        let target = self.file.target();
+        let Self(write) = self;
+        let (iovecs, nr_vecs) = write.bytes();
+        let target = write.file.target();
         target.entry(&operation::Writev2 {
             fd: target.number(),
             iovecs,
             nr_vecs,
-            offset: self.offset,
-            flags: self.flags,
+            offset: write.offset,
+            flags: write.flags,
         })
     }
 
     unsafe fn complete(self, done: Completion) -> Self::Output {
-        (count(done), self.buffers)
+        self.0.into_written(done)
     }
 }

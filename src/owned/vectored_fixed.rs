@@ -3,12 +3,11 @@
 use std::io;
 
 use super::buffer::{Buffer, BufferMut};
-use super::buffers::{Buffers, Place};
+use super::buffers::Buffers;
 use super::descriptor::Descriptor;
-use super::file::count;
 use super::operation::Operation;
 use super::registered_pool::{Registered, require_all};
-use super::vectored::array;
+use super::vectored::Vectored;
 use crate::completion::Completion;
 use crate::entry::Sqe;
 use crate::operation;
@@ -43,30 +42,18 @@ use crate::operation;
 /// Since Linux 6.15; `EINVAL` before. See [`operation::ReadvFixed`].
 #[derive(Debug)]
 #[must_use = "an operation is carried out when it is pushed to a ring"]
-pub struct ReadvFixed<F, V: Buffers> {
-    file: F,
-    buffers: V,
-    offset: u64,
-    flags: i32,
-    places: V::Places,
-}
+pub struct ReadvFixed<F, V: Buffers>(Vectored<F, V>);
 
 impl<F, V: Buffers> ReadvFixed<F, V> {
     /// Reads at this offset, or at the file's position if it is `u64::MAX`, into as much room as the
     /// buffers have.
     pub fn new(file: F, buffers: V, offset: u64) -> Self {
-        Self {
-            file,
-            buffers,
-            offset,
-            flags: 0,
-            places: V::nowhere(),
-        }
+        Self(Vectored::new(file, buffers, offset))
     }
 
     /// With `RWF_*` flags, as `RWF_NOWAIT`.
     pub fn flags(mut self, flags: i32) -> Self {
-        self.flags = flags;
+        self.0.flags = flags;
         self
     }
 }
@@ -80,26 +67,23 @@ where
     type Output = (io::Result<usize>, V);
 
     fn entry(&mut self) -> Sqe {
-        self.places = self.buffers.places(Place::of_room);
-        let (iovecs, nr_vecs) = array(self.places.as_ref());
-        let target = self.file.target();
+        let Self(read) = self;
+        let (iovecs, nr_vecs) = read.rooms();
+        let target = read.file.target();
         let sqe = target.entry(&operation::ReadvFixed {
             fd: target.number(),
             iovecs,
             nr_vecs,
-            offset: self.offset,
-            flags: self.flags,
+            offset: read.offset,
+            flags: read.flags,
             buf_index: 0,
         });
-        require_all(self.buffers.each(), sqe)
+        require_all(read.buffers.each(), sqe)
     }
 
-    unsafe fn complete(mut self, done: Completion) -> Self::Output {
-        let count = count(done).map(|bytes| {
-            // SAFETY: so many bytes were read into the rooms, in their order.
-            unsafe { self.buffers.fill(bytes) }
-        });
-        (count, self.buffers)
+    unsafe fn complete(self, done: Completion) -> Self::Output {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.into_read(done) }
     }
 }
 
@@ -112,29 +96,17 @@ where
 /// Since Linux 6.15; `EINVAL` before. See [`operation::WritevFixed`].
 #[derive(Debug)]
 #[must_use = "an operation is carried out when it is pushed to a ring"]
-pub struct WritevFixed<F, V: Buffers> {
-    file: F,
-    buffers: V,
-    offset: u64,
-    flags: i32,
-    places: V::Places,
-}
+pub struct WritevFixed<F, V: Buffers>(Vectored<F, V>);
 
 impl<F, V: Buffers> WritevFixed<F, V> {
     /// Writes all the buffers at this offset, or at the file's position if it is `u64::MAX`.
     pub fn new(file: F, buffers: V, offset: u64) -> Self {
-        Self {
-            file,
-            buffers,
-            offset,
-            flags: 0,
-            places: V::nowhere(),
-        }
+        Self(Vectored::new(file, buffers, offset))
     }
 
     /// With `RWF_*` flags, as `RWF_DSYNC`.
     pub fn flags(mut self, flags: i32) -> Self {
-        self.flags = flags;
+        self.0.flags = flags;
         self
     }
 }
@@ -148,21 +120,21 @@ where
     type Output = (io::Result<usize>, V);
 
     fn entry(&mut self) -> Sqe {
-        self.places = self.buffers.places(|buffer| Place::of_bytes(buffer));
-        let (iovecs, nr_vecs) = array(self.places.as_ref());
-        let target = self.file.target();
+        let Self(write) = self;
+        let (iovecs, nr_vecs) = write.bytes();
+        let target = write.file.target();
         let sqe = target.entry(&operation::WritevFixed {
             fd: target.number(),
             iovecs,
             nr_vecs,
-            offset: self.offset,
-            flags: self.flags,
+            offset: write.offset,
+            flags: write.flags,
             buf_index: 0,
         });
-        require_all(self.buffers.each(), sqe)
+        require_all(write.buffers.each(), sqe)
     }
 
     unsafe fn complete(self, done: Completion) -> Self::Output {
-        (count(done), self.buffers)
+        self.0.into_written(done)
     }
 }
