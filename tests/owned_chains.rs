@@ -9,6 +9,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use lio_uring::operation::FsyncFlags;
@@ -228,6 +230,34 @@ fn dropped_ticket_ends_the_chain() {
     drop(received);
     assert_cancelled(wait(after));
     assert_eq!(ring.operations(), 0);
+}
+
+#[test]
+fn dropped_link_is_stopped_when_it_begins_however_late() {
+    let ring = ring();
+    let (socket, mut peer) = UnixStream::pair().expect("a pair");
+    let recv = Recv {
+        socket,
+        buffer: vec![0; 8],
+        flags: 0,
+    };
+    // The kernel does not find the link as long as this takes, however often it is asked.
+    let pause = Hard(Sleep::new(Duration::from_millis(200)));
+    let (pause, dropped) = ring.push_chain((pause, recv)).expect("room");
+    drop(dropped);
+    // Otherwise it would wait for ever.
+    let (has_ended, end) = mpsc::channel::<()>();
+    let helper = thread::spawn(move || {
+        let late = end.recv_timeout(Duration::from_secs(60)).is_err();
+        late.then(|| peer.write_all(&[1; 8]))
+    });
+    wait(pause).expect("time has passed");
+    while ring.operations() > 0 {
+        ring.submit_and_wait(1).expect("a submission");
+    }
+    has_ended.send(()).expect("the helper waits");
+    let late = helper.join().expect("no panic");
+    assert!(late.is_none(), "it went on until something was sent");
 }
 
 #[test]

@@ -8,8 +8,9 @@ use std::task::{Poll, Waker};
 use std::time::Instant;
 
 use super::backlog::Queue;
+use super::cancel::{Asked, push_cancel, push_timer};
 use super::door::Door;
-use super::drain::{Draining, PATIENCE, StillInFlight, end, push_cancel, push_timer, withdrawn};
+use super::drain::{Draining, PATIENCE, StillInFlight, end, withdrawn};
 use super::due::{Due, Retry, Slots};
 use super::groups::note_of;
 use super::mailbox::Mailbox;
@@ -23,11 +24,6 @@ use crate::entry::Sqe;
 use crate::error::QueueFull;
 use crate::kind::Threads;
 use crate::submission::SubmissionQueue;
-
-/// How often the kernel is asked to stop an operation. It does not find one that is just about to try
-/// again, since something has woken it, and that may then go on waiting; nor does it always stop one
-/// that a worker is just taking up.
-const TRIES: u8 = 20;
 
 /// How many overflows are looked after before a pass over the completions ends.
 const OVERFLOWS: u32 = 256;
@@ -145,7 +141,7 @@ impl<T: Threads> Core<T> {
             if *is_limit {
                 // Its own end is nobody's business.
                 *self.store.table.state(*id) = State::Abandoned {
-                    tries: 0,
+                    asked: None,
                     note: 0,
                     dispose: dispose::<Limit>,
                 };
@@ -260,7 +256,7 @@ impl<T: Threads> Core<T> {
     ) -> Result<Option<Waker>, HasEnded> {
         // In a child process the operation is the parent's, and the queues are not there.
         let cancelled = cancelled && self.is_own();
-        let tries = if cancelled { TRIES } else { 0 };
+        let asked = cancelled.then(Asked::new);
         let state = match *self.store.table.state(id) {
             State::Fresh => State::InFlight {
                 note: 0,
@@ -271,7 +267,7 @@ impl<T: Threads> Core<T> {
         let (waker, abandoned) = match state {
             State::InFlight { note, waker } => {
                 let abandoned = State::Abandoned {
-                    tries,
+                    asked,
                     note,
                     dispose,
                 };
@@ -284,7 +280,7 @@ impl<T: Threads> Core<T> {
             } => {
                 let deserted = State::Deserted {
                     group,
-                    tries,
+                    asked,
                     items,
                     dispose,
                 };
@@ -329,8 +325,8 @@ impl<T: Threads> Core<T> {
     pub(super) fn cancel_again(&mut self, retry: Retry) {
         match retry {
             Retry::Now(id) => {
-                let tries = self.store.table.state(id).tries();
-                if tries.is_some_and(|tries| *tries > 0) {
+                if let Some(asked) = self.store.table.state(id).asked() {
+                    asked.count();
                     self.cancel(id);
                 }
             }
@@ -355,18 +351,8 @@ impl<T: Threads> Core<T> {
         self.overflows != 0
     }
 
-    /// Asks the kernel once more to stop the operation in a slot, if nobody waits for it.
-    pub(super) fn cancel_abandoned(&mut self, id: SlotId) {
-        if self.store.table.state(id).tries().is_some() {
-            self.cancel(id);
-        }
-    }
-
     /// Asks the kernel to stop the operation in a slot, with the next submission.
     fn cancel(&mut self, id: SlotId) {
-        if let Some(tries) = self.store.table.state(id).tries() {
-            *tries = tries.saturating_sub(1);
-        }
         self.push_surely(id, push_cancel);
     }
 
@@ -374,9 +360,12 @@ impl<T: Threads> Core<T> {
     ///
     /// If the queue is full it is submitted first. If it is full even then, the operation goes on
     /// until it ends by itself.
-    fn push_surely(&mut self, id: SlotId, push: fn(&mut SubmissionQueue<T>, u64) -> bool) {
-        if !push(&mut self.sq, id.into()) && self.sq.submit().is_ok() {
-            push(&mut self.sq, id.into());
+    fn push_surely(&mut self, id: SlotId, push: fn(&mut SubmissionQueue<T>, u64, Asked) -> bool) {
+        let Some(&mut asked) = self.store.table.state(id).asked() else {
+            return;
+        };
+        if !push(&mut self.sq, id.into(), asked) && self.sq.submit().is_ok() {
+            push(&mut self.sq, id.into(), asked);
         }
     }
 

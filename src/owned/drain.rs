@@ -4,20 +4,14 @@ use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::cancel::{Asked, push_cancel};
 use crate::completion::Completion;
 use crate::kind::Threads;
-use crate::operation::{Cancel, CancelFlags, Timeout, TimeoutFlags, Timespec};
 use crate::submission::SubmissionQueue;
 use crate::wait::Wait;
 
 /// The number of entries that belong to nobody. Operations have the lowest numbers.
 pub(super) const NOBODY: u64 = u64::MAX;
-
-/// What is added to an operation's number for the cancellation of its operation.
-pub(super) const CANCEL: u64 = 1 << 32;
-
-/// What is added to an operation's number for the time after which its operation is cancelled once more.
-pub(super) const LATER: u64 = 1 << 33;
 
 /// How long a dropped ring waits for what the kernel still has, before it leaks it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -113,33 +107,6 @@ impl From<StillInFlight> for io::Error {
     }
 }
 
-/// Pushes the cancellation of the operation in a slot, if there is room.
-pub(super) fn push_cancel<T: Threads>(queue: &mut SubmissionQueue<T>, number: u64) -> bool {
-    let cancel = Cancel {
-        user_data: number,
-        flags: CancelFlags::empty(),
-    };
-    // SAFETY: a cancellation points to nothing.
-    unsafe { queue.push(&cancel, CANCEL | number) }.is_ok()
-}
-
-/// How long it takes until an operation is cancelled once more.
-static SOON: Timespec = Timespec {
-    tv_sec: 0,
-    tv_nsec: 1_000_000,
-};
-
-/// Pushes a timer for an operation that is to be cancelled once more, if there is room.
-pub(super) fn push_timer<T: Threads>(queue: &mut SubmissionQueue<T>, number: u64) -> bool {
-    let timer = Timeout {
-        ts: &raw const SOON,
-        count: 0,
-        flags: TimeoutFlags::empty(),
-    };
-    // SAFETY: the time is there for ever.
-    unsafe { queue.push(&timer, LATER | number) }.is_ok()
-}
-
 /// Cancels everything and waits until the kernel has nothing more, or the deadline has passed.
 /// Returns how many operations it still has.
 fn drain(ring: &mut impl Draining, deadline: Instant) -> u32 {
@@ -160,7 +127,7 @@ fn drain(ring: &mut impl Draining, deadline: Instant) -> u32 {
         }
         // One by one, which every kernel can.
         while let Some(number) = ring.next_in_flight(asked) {
-            if !push_cancel(ring.queue(), number) {
+            if !push_cancel(ring.queue(), number, Asked::new()) {
                 break;
             }
             asked = number + 1;

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::access::{Access, KEY};
 use super::chain::{Chain, Within};
@@ -20,11 +20,6 @@ use super::slot;
 use super::stream::{Multishot, Stream};
 use super::ticket::Ticket;
 use super::via::Via;
-use crate::wait::Wait;
-
-/// After which time the kernel is asked again to stop what is left. It does not find what has not
-/// begun, like an operation behind one that cannot be stopped.
-const STEP: Duration = Duration::from_millis(100);
 
 /// Within which operations may use what is borrowed from outside: see [`Ring::scope`].
 pub struct Scope<'scope, 'env: 'scope> {
@@ -158,10 +153,9 @@ impl<'scope> Scope<'scope, '_> {
     fn end(&self) -> Option<Box<dyn Any + std::marker::Send>> {
         self.members.end();
         let mut panic = None;
-        let mut asked = None;
         // In a child process the operations are the parent's, which waits for them.
         while self.members.are_left() && self.ring.with(KEY, |core| core.is_own()) {
-            let step = catch_unwind(AssertUnwindSafe(|| self.let_go_or_wait(&mut asked)));
+            let step = catch_unwind(AssertUnwindSafe(|| self.let_go_or_wait()));
             match step {
                 Err(payload) if panic.is_none() => panic = Some(payload),
                 // Dropping it could panic as well, and the scope must not be left before all have ended.
@@ -174,7 +168,7 @@ impl<'scope> Scope<'scope, '_> {
     }
 
     /// Lets go of what is still to be let go of, or else waits until something has ended.
-    fn let_go_or_wait(&self, asked: &mut Option<Instant>) {
+    fn let_go_or_wait(&self) {
         let mut has_let_go = false;
         self.members.for_each(|member| {
             let Member {
@@ -192,26 +186,9 @@ impl<'scope> Scope<'scope, '_> {
             // The operations' own code may have pushed others.
             return;
         }
-        let wait = Wait::for_completions(1).timeout(STEP);
-        let waited = self
-            .ring
-            .with(KEY, |core| core.sq.submit_and_wait_with(&wait));
-        Access::reap(&self.ring);
-        if waited.is_err() {
+        if self.ring.submit_and_wait(1).is_err() {
             // It may be for want of memory, which others give back.
             thread::sleep(Duration::from_millis(1));
-        }
-        let asked = asked.get_or_insert_with(Instant::now);
-        if asked.elapsed() >= STEP {
-            *asked = Instant::now();
-            self.members
-                .for_each(|member| self.cancel_abandoned(member));
-        }
-    }
-
-    fn cancel_abandoned(&self, member: Member) {
-        if member.cancelled {
-            self.ring.with(KEY, |core| core.cancel_abandoned(member.id));
         }
     }
 }

@@ -5,6 +5,7 @@ use std::ptr::{self, NonNull};
 use std::task::{RawWakerVTable, Waker};
 
 use super::backlog::Queue;
+use super::cancel::Asked;
 use super::operation::Operation;
 use super::store::told;
 use super::stream::Multishot;
@@ -39,8 +40,7 @@ pub(super) enum State {
     },
     /// The kernel has it.
     Abandoned {
-        /// How often the kernel is still to be asked to stop it, if it does not find it.
-        tries: u8,
+        asked: Option<Asked>,
         note: i32,
         dispose: Dispose,
     },
@@ -62,7 +62,7 @@ pub(super) enum State {
     /// The kernel has it, and nobody waits for its items.
     Deserted {
         group: u16,
-        tries: u8,
+        asked: Option<Asked>,
         items: Queue,
         dispose: Dispose,
     },
@@ -85,10 +85,10 @@ impl State {
         }
     }
 
-    /// How often the kernel is still to be asked to stop it, if nobody waits for it.
-    pub(super) fn tries(&mut self) -> Option<&mut u8> {
+    /// How often the kernel was asked to stop it, if nobody waits for it and it is to be stopped.
+    pub(super) fn asked(&mut self) -> Option<&mut Asked> {
         match self {
-            Self::Abandoned { tries, .. } | Self::Deserted { tries, .. } => Some(tries),
+            Self::Abandoned { asked, .. } | Self::Deserted { asked, .. } => asked.as_mut(),
             _ => None,
         }
     }

@@ -3,7 +3,7 @@
 use std::mem::{self, ManuallyDrop};
 
 use super::backlog::Backlog;
-use super::drain::{CANCEL, LATER};
+use super::cancel::Request;
 use super::due::{Due, Orphan, Retry};
 use super::groups::{Groups, group_of};
 use super::mail::{self, Mail};
@@ -123,25 +123,27 @@ impl Store {
             let waker = self.mail.put(number, done.res.cast_unsigned());
             return waker.is_none_or(|waker| due.wake(Waiting::new(waker)));
         }
-        let slot = |base: u64| self.table.id(done.user_data.wrapping_sub(base));
-        let (id, is_timer) = match (slot(CANCEL), slot(LATER)) {
-            (Some(id), _) => (id, false),
-            (None, Some(id)) => (id, true),
-            (None, None) => return true,
+        let (number, asked, retry): (_, _, fn(SlotId) -> Retry) = match Request::of(done.user_data)
+        {
+            Some(Request::Cancel(number, asked)) => {
+                // Otherwise it was stopped.
+                if ![-libc::ENOENT, -libc::EALREADY].contains(&done.res) {
+                    return true;
+                }
+                (number, asked, Retry::Later)
+            }
+            Some(Request::Pause(number, asked)) => (number, asked, Retry::Now),
+            None => return true,
         };
-        // By now the slot may be another operation's, which is as abandoned if it is.
-        let goes_on = self.table.state(id).tries().is_some_and(|tries| *tries > 0);
-        // One that is just about to try again is not found, and a worker that is just taking it up can
-        // miss that it was told to stop.
-        let missed = [-libc::ENOENT, -libc::EALREADY].contains(&done.res);
-        if !goes_on || !(is_timer || missed) {
+        let Some(id) = self.table.id(number) else {
+            return true;
+        };
+        // By now the slot may be another operation's, which is as abandoned if it is. The kernel is not
+        // asked twice as often then.
+        if self.table.state(id).asked().is_none_or(|now| *now != asked) {
             return true;
         }
-        due.cancel_again(if is_timer {
-            Retry::Now(id)
-        } else {
-            Retry::Later(id)
-        });
+        due.cancel_again(retry(id));
         false
     }
 

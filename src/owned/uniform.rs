@@ -8,9 +8,8 @@ use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
 use super::buffer_group::{BufferGroup, BufferGroupParams};
-use super::drain::{
-    Draining, NOBODY, PATIENCE, StillInFlight, deadline, end, push_cancel, withdrawn,
-};
+use super::cancel::{Asked, push_cancel};
+use super::drain::{Draining, NOBODY, PATIENCE, StillInFlight, deadline, end, withdrawn};
 use super::groups::{Groups, group_of, note_of};
 use super::operation::Operation;
 use super::registered_pool::RegisteredPool;
@@ -336,7 +335,7 @@ impl<O: Operation, T: Threads> UniformRing<O, T> {
         let waits = index < self.slots.len
             && self.slots.is_taken(index)
             && *self.slots.generation(index) == generation;
-        if waits && !push_cancel(&mut self.sq, index.into()) {
+        if waits && !push_cancel(&mut self.sq, index.into(), Asked::new()) {
             return Err(Full(()));
         }
         Ok(())
