@@ -4,14 +4,14 @@
 #![cfg(target_os = "linux")]
 
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 
 use lio_uring::kind::AnyThread;
 use lio_uring::operation::{self, Cancel, CancelFlags};
-use lio_uring::owned::{Read, Recv, Ring, UniformRing};
+use lio_uring::owned::{Multishot as _, Read, Recv, Ring, SendBundle, UniformRing};
 use lio_uring::{BufferPool, IoUringParams, sys, with_capacity};
 
 #[path = "support/liburing_ring.rs"]
@@ -97,6 +97,36 @@ fn ring_of_liburing_lets_a_child_cancel_what_its_parent_has_submitted() {
     let mut both = [ring.next(), ring.next()];
     both.sort_unstable();
     assert_eq!(both, [(1, -libc::ECANCELED), (2, 0)]);
+}
+
+#[test]
+fn queue_of_the_parent_is_not_written_to_by_its_children() {
+    let ring = Ring::new(8).unwrap();
+    // Older kernels have the queue, but do not send from it.
+    let Ok(mut queue) = ring.register_send_queue(4, 16) else {
+        return;
+    };
+    queue.write_all(b"the parent's").unwrap();
+    let (socket, mut peer) = UnixStream::pair().unwrap();
+    let bundle = SendBundle::new(socket.try_clone().unwrap(), queue.clone());
+    let mut childs = SendBundle::new(socket, queue.clone());
+    in_fork(|| {
+        let refused = (&queue).write(b"the child's").unwrap_err();
+        let _entry = childs.entry();
+        drop(childs);
+        refused.raw_os_error() == Some(libc::EPERM) && queue.len() == 12
+    })
+    .succeeds();
+    let mut sending = ring.push_stream(bundle).unwrap();
+    let sent = sending.wait_next().unwrap().unwrap();
+    match sent {
+        Ok(bytes) => {
+            let mut text = [0; 12];
+            peer.read_exact(&mut text).unwrap();
+            assert_eq!((bytes, &text), (12, b"the parent's"));
+        }
+        Err(error) => assert_eq!(error.raw_os_error(), Some(libc::EOPNOTSUPP)),
+    }
 }
 
 #[test]

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use lio_uring::operation::OpCode;
 use lio_uring::owned::{
-    Advise, Allocate, Buffer, FGetXattr, FSetXattr, GetXattr, Read, SetXattr, SyncRange, Truncate,
-    View,
+    Advise, Allocate, Buffer, BufferMut, FGetXattr, FSetXattr, GetXattr, Read, SetXattr, SyncRange,
+    Truncate, View,
 };
 
 #[path = "support/files.rs"]
@@ -69,6 +69,50 @@ fn parts_of_buffers_are_read_into() -> io::Result<()> {
     };
     let (count, view) = run(read);
     assert_eq!((count?, view.into_inner().into_inner()), (2, *b"abc01f"));
+    Ok(())
+}
+
+/// Whatever is asked for, the bytes are what was there before, and then what was read.
+#[test]
+fn parts_of_parts_hold_nothing_that_was_not_written() -> io::Result<()> {
+    let file = Arc::new(file(b"0123456789"));
+    let ranges = || (0..8).flat_map(|start| (0..9).map(move |end| start..end));
+    for length in 0..6 {
+        for (outer, inner) in
+            ranges().flat_map(|outer| ranges().map(move |inner| (outer.clone(), inner)))
+        {
+            let mut vector = vec![b'a'; length];
+            vector.reserve_exact(7 - length);
+            let read = Read {
+                file: Arc::clone(&file),
+                buffer: vector.view(outer.clone()).view(inner.clone()),
+                offset: 0,
+            };
+            // Most of it is only asked where it would be.
+            let mut parts = read.buffer;
+            let (room, initialized) = (BufferMut::capacity(&parts), parts.initialized());
+            assert!(initialized <= room, "{length} {outer:?} {inner:?}");
+            if outer.end % 3 != 0 || inner.end % 3 != 0 {
+                continue;
+            }
+            let address = parts.room();
+            let (count, parts) = run(Read {
+                file: Arc::clone(&file),
+                buffer: parts,
+                offset: 0,
+            });
+            let count = count?;
+            let bytes = parts.into_inner().into_inner();
+            let (before, read) = bytes.split_at(bytes.len() - count);
+            assert_eq!(bytes.as_ptr().wrapping_add(before.len()), address);
+            assert!(before.len() <= length && before.iter().all(|byte| *byte == b'a'));
+            assert_eq!(
+                read,
+                &b"0123456789"[..count],
+                "{length} {outer:?} {inner:?}"
+            );
+        }
+    }
     Ok(())
 }
 

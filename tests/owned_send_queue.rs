@@ -11,7 +11,9 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::thread::{self, JoinHandle};
 
-use lio_uring::owned::{Descriptor, End, Full, Nop, Ring, SendBundle, SendQueue, Stream};
+use lio_uring::owned::{
+    Descriptor, End, Full, Multishot as _, Nop, Ring, SendBundle, SendQueue, Stream,
+};
 
 fn ring() -> Ring {
     Ring::new(16).expect("a ring")
@@ -243,6 +245,129 @@ fn one_sends_at_a_time() {
     }
     assert!(reader.join().expect("no panic") == wanted);
     assert_eq!(nothing.read(&mut [0]).expect("the end"), 0);
+}
+
+#[test]
+fn one_that_has_ended_does_not_end_another() {
+    let ring = ring();
+    let Some(mut queue) = queue(&ring, 16, 1 << 16) else {
+        return;
+    };
+    let (socket, peer) = UnixStream::pair().expect("a pair");
+    let socket = Rc::new(socket);
+    let begin = || {
+        let bundle = SendBundle::new(Rc::clone(&socket), queue.clone());
+        ring.push_stream(bundle).expect("room")
+    };
+    let mut old = begin();
+    assert!(old.wait_next().expect("a submission").is_none());
+    let wanted = bytes(MUCH);
+    (&queue).write_all(&wanted).expect("room");
+    let mut sending = begin();
+    ring.submit().expect("a submission");
+    drop(old);
+    // Nor do those that are only asked for an entry, or do not get so far.
+    let mut by_hand = SendBundle::new(Rc::clone(&socket), queue.clone());
+    let _entries = [by_hand.entry(), by_hand.entry()];
+    drop(by_hand);
+    let item = begin().wait_next().expect("a submission").expect("an item");
+    assert_eq!(item.unwrap_err().raw_os_error(), Some(libc::EINVAL));
+    let reader = reader(peer);
+    while !queue.is_empty() {
+        while let Some(bytes) = sending.wait_next().expect("a submission") {
+            bytes.expect("no error");
+        }
+        if !queue.is_empty() {
+            sending.rearm().expect("room");
+        }
+    }
+    assert!(reader.join().expect("no panic") == wanted);
+    queue.flush().expect("nothing to do");
+}
+
+#[test]
+fn rests_are_put_back_where_sixteen_bits_come_round() {
+    let ring = ring();
+    for (count, size) in [(300, 17), (1, 1000), (33, 400)] {
+        let Some(queue) = queue(&ring, count, size) else {
+            return;
+        };
+        let (socket, mut peer) = UnixStream::pair().expect("a pair");
+        peer.set_nonblocking(true).expect("a flag");
+        let socket = Rc::new(socket);
+        let wanted = bytes(4_000_000);
+        let mut dice = bytes(1 << 16).into_iter().cycle();
+        let mut dice = move || usize::from(dice.next().expect("it goes round"));
+        let (mut left, mut got, mut added) = (&wanted[..], Vec::new(), 0);
+        while added < 100_000 && got.len() < wanted.len() {
+            for _ in 0..2 {
+                let free = queue.free();
+                let some = left.len().min(1 + dice() * 20);
+                if let Ok(written) = (&queue).write(&left[..some]) {
+                    left = &left[written..];
+                }
+                added += free - queue.free();
+            }
+            let bundle = SendBundle::new(Rc::clone(&socket), queue.clone());
+            let mut sending = ring.push_stream(bundle).expect("room");
+            ring.submit().expect("a submission");
+            if dice() % 2 == 0 {
+                let cancel = sending.cancel().expect("room");
+                cancel.wait().expect("a submission").expect("no error");
+                while let Some(bytes) = sending.wait_next().expect("a submission") {
+                    bytes.expect("no error");
+                }
+            }
+            drop(sending);
+            while ring.operations() > 0 {
+                ring.submit_and_wait(1).expect("a submission");
+            }
+            // What is not sent is added once more.
+            added += usize::from(count) - queue.free();
+            let mut some = vec![0; 1 + dice() * 20];
+            while let Ok(bytes) = peer.read(&mut some) {
+                got.extend_from_slice(&some[..bytes]);
+                if dice() % 2 == 0 {
+                    break;
+                }
+            }
+            assert!(
+                wanted.starts_with(&got),
+                "{count} of {size}, up to {}",
+                got.len()
+            );
+        }
+        assert!(added > 1 << 16 || got.len() == wanted.len());
+    }
+}
+
+#[test]
+fn more_than_the_kernel_takes_at_a_time_is_sent_by_rearming() {
+    let ring = ring();
+    let Some(mut queue) = queue(&ring, 1024, 1000) else {
+        return;
+    };
+    let wanted = bytes(1024 * 1000);
+    queue.write_all(&wanted).expect("room");
+    let (socket, mut peer) = UnixStream::pair().expect("a pair");
+    let reader = thread::spawn(move || {
+        let mut got = Vec::new();
+        peer.read_to_end(&mut got).expect("no error");
+        got
+    });
+    let bundle = SendBundle::new(socket, queue.clone());
+    let mut sending = ring.push_stream(bundle).expect("room");
+    while !queue.is_empty() {
+        while let Some(bytes) = sending.wait_next().expect("a submission") {
+            bytes.expect("no error");
+        }
+        assert_eq!(sending.end(), Some(End::Stopped));
+        if !queue.is_empty() {
+            sending.rearm().expect("room");
+        }
+    }
+    drop(sending);
+    assert!(reader.join().expect("no panic") == wanted);
 }
 
 #[test]

@@ -6,9 +6,11 @@
 mod runtimes;
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::net::UnixStream;
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use lio_uring::owned::{
@@ -38,6 +40,56 @@ fn operations_are_awaited_like_anything_else() {
         let sleep = Sleep::new(Duration::from_millis(5));
         uring.submit(sleep).await.expect("no error");
         assert_eq!(uring.operations(), 0);
+    });
+}
+
+/// A waker that panics.
+struct Panics;
+
+impl Wake for Panics {
+    fn wake(self: Arc<Self>) {
+        resume_unwind(Box::new("on purpose"));
+    }
+}
+
+#[test]
+fn what_has_ended_behind_a_panic_is_woken_too() {
+    on_each(|| async {
+        // More than what is woken in one go.
+        for others in [1, 63, 64, 200] {
+            let uring = ring(256);
+            let mut peers = Vec::new();
+            let mut recv = || {
+                let (socket, peer) = UnixStream::pair().expect("a pair");
+                peers.push(peer);
+                let uring = uring.clone();
+                let buffer = vec![0; 8];
+                async move {
+                    let recv = Recv {
+                        socket,
+                        buffer,
+                        flags: 0,
+                    };
+                    uring.submit(recv).await.0.expect("data")
+                }
+            };
+            let mut first = Box::pin(recv());
+            let waker = Waker::from(Arc::new(Panics));
+            let polled = first.as_mut().poll(&mut Context::from_waker(&waker));
+            assert!(polled.is_pending());
+            let tasks: Vec<_> = (0..others).map(|_| tokio::spawn(recv())).collect();
+            while uring.operations() <= others {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            for peer in &mut peers {
+                peer.write_all(b"x").expect("room");
+            }
+            for task in tasks {
+                let done = timeout(Duration::from_secs(60), task).await;
+                assert_eq!(done.expect("it is woken").expect("no panic"), 1);
+            }
+            assert_eq!(first.await, 1);
+        }
     });
 }
 

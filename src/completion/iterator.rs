@@ -77,7 +77,6 @@ impl<T: Threads, C: CqeSize> Completions<'_, T, C> {
                 }
                 place.run.advance(slots);
             }
-            self.run = place.run;
             drop(place);
             if !self.go_on() {
                 return result;

@@ -118,6 +118,7 @@ impl Due {
     /// Adds a waker that was taken out of its slot, and says whether there is room for another.
     #[inline]
     pub(super) fn wake(&mut self, waker: Waiting) -> bool {
+        debug_assert!(self.end < WAKERS, "there is no room");
         self.wakers[self.end % WAKERS] = MaybeUninit::new(waker);
         self.end += 1;
         self.end < WAKERS

@@ -12,7 +12,7 @@ use crate::entry::Sqe;
 use crate::kind::{OneThread, Threads};
 use crate::operation;
 
-/// Sends all that is in a queue, several buffers in one go, until the queue is empty.
+/// Sends what is in a queue, several buffers in one go.
 ///
 /// ```
 /// #![forbid(unsafe_code)]
@@ -30,12 +30,16 @@ use crate::operation;
 /// let mut queue = ring.register_send_queue(8, 4096)?;
 /// queue.write_all(b"one and ")?;
 /// queue.write_all(b"the other")?;
-/// let mut sending = ring.push_stream(SendBundle::new(socket, queue))?;
-/// let mut sent = 0;
-/// while let Some(bytes) = sending.wait_next()? {
-///     sent += bytes?;
+/// let mut sending = ring.push_stream(SendBundle::new(socket, queue.clone()))?;
+/// loop {
+///     while let Some(bytes) = sending.wait_next()? {
+///         bytes?;
+///     }
+///     if queue.is_empty() {
+///         break;
+///     }
+///     sending.rearm()?;
 /// }
-/// assert_eq!(sent, 17);
 /// let mut text = [0; 17];
 /// peer.read_exact(&mut text)?;
 /// assert_eq!(&text, b"one and the other");
@@ -45,10 +49,13 @@ use crate::operation;
 ///
 /// # Items
 ///
-/// How many bytes were sent. The stream ends as [`End::Stopped`](super::End) when it has emptied the
-/// queue, as [`End::Exhausted`](super::End) if there was nothing to send:
-/// [`rearm`](super::Stream::rearm) sends what was written since. `EINVAL` while another operation
-/// sends from the queue.
+/// How many bytes were sent. The stream ends as [`End::Stopped`](super::End) when the kernel sends no
+/// more, as [`End::Exhausted`](super::End) if there was nothing to send. The queue need not be empty
+/// then: the kernel takes 256 buffers at a time, stops when it has had to wait for the socket, and may
+/// not see what is written while it sends. [`rearm`](super::Stream::rearm) sends the rest.
+///
+/// `EINVAL` if another operation sends from the queue, or is to be pushed again: from when it is pushed,
+/// or given back for want of room, until its stream has ended or it is dropped.
 ///
 /// After an error, or a cancellation, the queue has what was not sent, from its first byte on. The
 /// socket can have taken some that nobody was told of if the error was not its own.
@@ -64,7 +71,7 @@ pub struct SendBundle<S, T: Threads = OneThread> {
 }
 
 impl<S, T: Threads> SendBundle<S, T> {
-    /// Sends what is in this queue, and what is written to it meanwhile.
+    /// Sends what is in this queue.
     pub fn new(socket: S, queue: SendQueue<T>) -> Self {
         Self {
             socket,

@@ -252,7 +252,8 @@ unsafe impl<S: Descriptor, V: Buffers<Buffer: Buffer>> Operation for SendMsgZc<S
 ///
 /// # Output
 ///
-/// That of [`SendMsgZc`]. `EBADF` if the buffers are not all of the ring's own pool.
+/// That of [`SendMsgZc`]. `EBADF` if the buffers are not all of the ring's own pool, `EFAULT` if one of
+/// them is empty.
 ///
 /// Since Linux 6.15; `EINVAL` before. See [`operation::SendmsgZcFixed`].
 #[derive(Debug)]

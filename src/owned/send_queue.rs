@@ -20,8 +20,9 @@ use crate::sync::{Mutex, MutexGuard};
 /// in its order.
 ///
 /// It is a [`Write`](io::Write): each write takes a buffer, or as many as its bytes need, also while
-/// the queue is being sent. Without a free one it is `WouldBlock`. Many small writes are best
-/// gathered in a [`BufWriter`](io::BufWriter). Buffers are free again when their bytes were sent.
+/// the queue is being sent, and nobody else's bytes come in between. Without a free one it is
+/// `WouldBlock`. Many small writes are best gathered in a [`BufWriter`](io::BufWriter). Buffers are free
+/// again when their bytes were sent and the stream's item was taken.
 ///
 /// A clone is another handle to the same queue. It is unregistered, and its memory freed, when all
 /// handles and all operations are gone.
@@ -87,37 +88,48 @@ impl<T: Threads> Shared<T> {
         unsafe { ring.add(address.cast(), piece.len, piece.id) };
     }
 
-    /// Puts bytes into a buffer, and the buffer into the ring. Returns how many.
-    fn put(&self, bytes: &[u8]) -> io::Result<usize> {
+    /// Puts bytes, as many as a buffer has room for, into a free one, and the buffer into the ring.
+    fn put(&self, state: &mut State<T>, bytes: &[u8]) {
+        let State {
+            ring,
+            free,
+            pending,
+            ..
+        } = state;
+        let id = free.pop().expect("a free buffer");
+        let len = u32::try_from(bytes.len())
+            .unwrap_or(u32::MAX)
+            .min(self.bytes);
+        // SAFETY: the buffer has room for so many bytes, and is neither the kernel's nor anybody else's,
+        // since it was free.
+        unsafe {
+            self.buffer(id)
+                .copy_from_nonoverlapping(bytes.as_ptr(), len as usize);
+        };
+        let piece = Piece { id, start: 0, len };
+        // SAFETY: the ring has room for all buffers, and this one is in it once. Its bytes were just
+        // written, and it is free again only when they were sent.
+        unsafe { self.add(ring, piece) };
+        pending.push_back(piece);
+    }
+
+    /// Writes what there is room for.
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         let mut state = self.state();
         if !state.ring.is_own() {
             // The parent's queue, whose ring is not there.
             return Err(io::Error::from_raw_os_error(libc::EPERM));
         }
-        let id = state.free.pop().ok_or(io::ErrorKind::WouldBlock)?;
-        let len = bytes.len().min(self.bytes as usize);
-        // SAFETY: the buffer has room for so many bytes, and is neither the kernel's nor anybody else's,
-        // since it was free.
-        unsafe {
-            self.buffer(id)
-                .copy_from_nonoverlapping(bytes.as_ptr(), len);
-        };
-        let piece = Piece {
-            id,
-            start: 0,
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "as long as a buffer at the most"
-            )]
-            len: len as u32,
-        };
-        let State { ring, pending, .. } = &mut *state;
-        // SAFETY: the ring has room for all buffers, and this one is in it once. Its bytes were just
-        // written, and it is free again only when they were sent.
-        unsafe { self.add(ring, piece) };
-        ring.publish();
-        pending.push_back(piece);
-        Ok(len)
+        if state.free.is_empty() && !bytes.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let room = state.free.len().saturating_mul(self.bytes as usize);
+        let written = &bytes[..bytes.len().min(room)];
+        for piece in written.chunks(self.bytes as usize) {
+            self.put(&mut state, piece);
+        }
+        state.ring.publish();
+        Ok(written.len())
     }
 
     /// Has the ring hold what is still to be sent, and nothing else.
@@ -251,15 +263,7 @@ impl<T: Threads> SendQueue<T> {
 
 impl<T: Threads> io::Write for &SendQueue<T> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut written = 0;
-        for piece in bytes.chunks(self.shared.bytes as usize) {
-            match self.shared.put(piece) {
-                Ok(len) => written += len,
-                Err(error) if written == 0 => return Err(error),
-                Err(_) => break,
-            }
-        }
-        Ok(written)
+        self.shared.write(bytes)
     }
 
     /// Does nothing: what was written is sent by operations.

@@ -387,7 +387,7 @@ async fn drive(fd: AsyncFd<OwnedFd>, retry: Arc<Notify>, ring: Weak<Shared>) {
             told.set(retry.notified());
         }
         // A destructor that panics must not end this task, which everybody waits for.
-        let _told_by_its_hook = catch_unwind(AssertUnwindSafe(|| {
+        let ended = catch_unwind(AssertUnwindSafe(|| {
             let ring = TokioRef(shared);
             if retries {
                 ring.flush();
@@ -399,6 +399,11 @@ async fn drive(fd: AsyncFd<OwnedFd>, retry: Arc<Notify>, ring: Weak<Shared>) {
                 ring.0.retry.notify_one();
             }
         }));
+        // Its hook has told of a panic. What is behind it is taken next: the descriptor does not become
+        // readable once more for that either.
+        if ended.is_err() {
+            retry.notify_one();
+        }
         if retries {
             // What keeps the kernel from taking more needs time to go away.
             yield_now().await;

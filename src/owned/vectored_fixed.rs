@@ -37,7 +37,8 @@ use crate::operation;
 ///
 /// # Output
 ///
-/// That of [`Readv`](super::Readv). `EBADF` if the buffers are not all of the ring's own pool.
+/// That of [`Readv`](super::Readv). `EBADF` if the buffers are not all of the ring's own pool, `EFAULT`
+/// if one of them is empty.
 ///
 /// Since Linux 6.15; `EINVAL` before. See [`operation::ReadvFixed`].
 #[derive(Debug)]
@@ -91,7 +92,8 @@ where
 ///
 /// # Output
 ///
-/// That of [`Writev`](super::Writev). `EBADF` if the buffers are not all of the ring's own pool.
+/// That of [`Writev`](super::Writev). `EBADF` if the buffers are not all of the ring's own pool,
+/// `EFAULT` if one of them is empty.
 ///
 /// Since Linux 6.15; `EINVAL` before. See [`operation::WritevFixed`].
 #[derive(Debug)]
