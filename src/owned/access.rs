@@ -1,5 +1,6 @@
 //! How tickets refer to their ring.
 
+use std::mem::ManuallyDrop;
 use std::rc::Rc;
 
 use super::core::Core;
@@ -61,6 +62,8 @@ pub unsafe trait Access {
                     due: &mut due,
                 };
                 pass.finish();
+                // Nothing is left for its destructor.
+                let _finished = ManuallyDrop::new(pass);
             } else if !more {
                 return;
             }
