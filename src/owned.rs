@@ -157,6 +157,7 @@ mod socket_option;
 mod socket_state;
 mod space;
 mod splice;
+mod stopping;
 mod store;
 mod stream;
 mod table;

@@ -8,7 +8,6 @@ use std::task::{Poll, Waker};
 use std::time::Instant;
 
 use super::backlog::Queue;
-use super::cancel::{Asked, push_cancel, push_timer};
 use super::door::Door;
 use super::drain::{Draining, PATIENCE, StillInFlight, end, withdrawn};
 use super::due::{Due, Retry, Slots};
@@ -16,6 +15,7 @@ use super::groups::note_of;
 use super::mailbox::Mailbox;
 use super::ring_id::push_own;
 use super::slot::{Dispose, Kept, State, Waiting, dispose};
+use super::stopping::{Asked, push_cancel, push_timer};
 use super::store::Store;
 use super::table::{Noted, SlotId};
 use super::time::Limit;

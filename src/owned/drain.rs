@@ -4,7 +4,7 @@ use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::cancel::{Asked, push_cancel};
+use super::stopping::{Asked, push_cancel};
 use crate::completion::Completion;
 use crate::kind::Threads;
 use crate::submission::SubmissionQueue;

@@ -89,7 +89,7 @@ impl Mail {
 
 #[cfg(test)]
 mod tests {
-    use super::super::cancel::Request;
+    use super::super::stopping::Request;
     use super::*;
 
     #[test]

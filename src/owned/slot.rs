@@ -5,8 +5,8 @@ use std::ptr::{self, NonNull};
 use std::task::{RawWakerVTable, Waker};
 
 use super::backlog::Queue;
-use super::cancel::Asked;
 use super::operation::Operation;
+use super::stopping::Asked;
 use super::store::told;
 use super::stream::Multishot;
 use super::table::SlotId;

@@ -3,11 +3,11 @@
 use std::mem::{self, ManuallyDrop};
 
 use super::backlog::Backlog;
-use super::cancel::Request;
 use super::due::{Due, Orphan, Retry};
 use super::groups::{Groups, group_of};
 use super::mail::{self, Mail};
 use super::slot::{Dispose, State, Waiting};
+use super::stopping::Request;
 use super::table::{SlotId, Table};
 use crate::completion::{Completion, CompletionFlags};
 

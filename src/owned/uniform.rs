@@ -8,7 +8,6 @@ use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
 use super::buffer_group::{BufferGroup, BufferGroupParams};
-use super::cancel::{Asked, push_cancel};
 use super::drain::{Draining, NOBODY, PATIENCE, StillInFlight, deadline, end, withdrawn};
 use super::groups::{Groups, group_of, note_of};
 use super::operation::Operation;
@@ -16,6 +15,7 @@ use super::registered_pool::RegisteredPool;
 use super::ring::Full;
 use super::ring_id::push_own;
 use super::slots::Slots;
+use super::stopping::{Asked, push_cancel};
 use super::store::{RARE, told};
 use crate::buffer_pool::BufferPool;
 use crate::completion::{Completion, CompletionQueue};
