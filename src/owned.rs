@@ -63,7 +63,7 @@
 //! | what is done to it | what becomes of the operation |
 //! | --- | --- |
 //! | its output is taken | buffer and descriptor come back, with an error too |
-//! | its ticket is dropped while it is in flight | it is cancelled with the next submission, and disposed of when it has ended; a descriptor that it made is closed |
+//! | its ticket is dropped while it is in flight | it is cancelled with the next submission, again and again if the kernel does not find it, and disposed of when it has ended; a descriptor that it made is closed |
 //! | its ticket is dropped when it has ended | it is disposed of at once, in the same way |
 //! | its ticket is forgotten, or is part of a cycle | it stays in its slot, which is not used again as long as the ring lives, and is leaked with it |
 //! | a panic unwinds past its ticket | as if dropped |
