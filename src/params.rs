@@ -398,6 +398,19 @@ impl<T: Threads, S: SqeSize, C: CqeSize> IoUringParams<T, S, C> {
         SetupError::diagnose(errno, self.entries, &self.raw(self.flags))
     }
 
+    /// The halves of a ring that operations can be pushed to from now on.
+    pub(crate) fn enabled_halves(&self) -> Result<Halves<T, S, C>, SetupError> {
+        if self.flags.contains(SetupFlags::R_DISABLED) {
+            return Err(SetupError {
+                errno: libc::EINVAL,
+                cause: SetupCause::InvalidParams {
+                    reason: "a ring of the owned layer is never enabled later",
+                },
+            });
+        }
+        self.halves()
+    }
+
     pub(crate) fn halves(&self) -> Result<Halves<T, S, C>, SetupError> {
         let ring = self.ring()?;
         // SAFETY: the ring is new. The methods that set the flags for larger entries also set the

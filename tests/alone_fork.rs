@@ -8,10 +8,14 @@ use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::task::{Context, Wake, Waker};
 
 use lio_uring::kind::AnyThread;
 use lio_uring::operation::{self, Cancel, CancelFlags};
-use lio_uring::owned::{Multishot as _, Read, Recv, Ring, SendBundle, UniformRing};
+use lio_uring::owned::{Multishot as _, Nop, Read, Recv, Ring, SendBundle, UniformRing};
 use lio_uring::{BufferPool, IoUringParams, sys, with_capacity};
 
 #[path = "support/liburing_ring.rs"]
@@ -97,6 +101,36 @@ fn ring_of_liburing_lets_a_child_cancel_what_its_parent_has_submitted() {
     let mut both = [ring.next(), ring.next()];
     both.sort_unstable();
     assert_eq!(both, [(1, -libc::ECANCELED), (2, 0)]);
+}
+
+#[test]
+fn child_that_is_made_within_a_pass_leaves_the_queues_alone() {
+    struct Forks(AtomicI32);
+    impl Wake for Forks {
+        fn wake(self: Arc<Self>) {
+            // SAFETY: the child returns to the test, which ends it.
+            self.0.store(unsafe { libc::fork() }, Ordering::Relaxed);
+        }
+    }
+
+    let ring = Ring::new(8).unwrap();
+    let forks = Arc::new(Forks(AtomicI32::new(-1)));
+    let waker = Waker::from(Arc::clone(&forks));
+    let mut ticket = ring.push(Nop).unwrap();
+    let polled = Pin::new(&mut ticket).poll(&mut Context::from_waker(&waker));
+    assert!(polled.is_pending());
+    let submitted = ring.submit_and_wait(1);
+    let child = forks.0.load(Ordering::Relaxed);
+    if child == 0 {
+        // SAFETY: ends the child at once.
+        unsafe { libc::_exit(i32::from(submitted.is_err())) };
+    }
+    Fork(child).succeeds();
+    submitted.unwrap();
+    let Ok(output) = ticket.try_take() else {
+        panic!("it has ended");
+    };
+    output.unwrap();
 }
 
 #[test]

@@ -179,6 +179,20 @@ fn chain_that_finds_no_slots_is_given_back() {
     wait(ring.push_chain((Nop,)).expect("one slot").0).expect("no error");
 }
 
+/// A vector of links is one as any other, also where the trait of chains is in scope.
+#[test]
+fn vectors_of_links_are_pushed_to() {
+    #[expect(unused_imports, reason = "its methods are not taken for the vector's")]
+    use lio_uring::owned::Chain as _;
+
+    let mut links = Vec::new();
+    for _ in 0..3 {
+        links.push(Nop);
+    }
+    let tickets = ring().push_chain(links).map(|tickets| tickets.len());
+    assert_eq!(tickets.expect("room"), 3);
+}
+
 #[test]
 fn chains_of_any_length_are_vectors() {
     let ring = Ring::new(64).expect("a ring");

@@ -13,9 +13,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
 use std::time::Duration;
 
+use lio_uring::operation::FsyncFlags;
 use lio_uring::owned::{
-    Buffer, BufferMut, End, Multishot, Nop, Poll, PollMulti, Read, Recv, Ring, ScopedTicket, Send,
-    Sleep, Write,
+    Buffer, BufferMut, End, Fsync, Multishot, Nop, Poll, PollMulti, Read, Recv, Ring, ScopedTicket,
+    Send, Sleep, Write,
 };
 use lio_uring::{Completion, Sqe};
 
@@ -216,6 +217,56 @@ fn panic_of_what_was_left_comes_when_all_have_ended() {
     assert_eq!(ring.operations(), 0);
     peer.write_all(&[9; 8]).expect("room");
     assert_eq!(buffer, [7; 8]);
+}
+
+/// Panics when it is dropped, with what does so, too.
+struct Explosive(UnixStream);
+
+impl AsFd for Explosive {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Drop for Explosive {
+    fn drop(&mut self) {
+        struct Splinter;
+        impl Drop for Splinter {
+            fn drop(&mut self) {
+                resume_unwind(Box::new("a splinter"));
+            }
+        }
+        resume_unwind(Box::new(Splinter));
+    }
+}
+
+#[test]
+fn first_panic_comes_out_of_a_scope_whatever_else_panics() {
+    let ring = ring();
+    let (socket, _peer) = UnixStream::pair().expect("a pair");
+    let another = || socket.try_clone().expect("another");
+    for result_panics in [false, true] {
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            ring.scope(|scope| {
+                let file = Explosive(another());
+                let fsync = Fsync {
+                    file,
+                    flags: FsyncFlags::empty(),
+                };
+                #[expect(clippy::mem_forget, reason = "that is what is tested")]
+                std::mem::forget(scope.push(fsync).expect("room"));
+                if !result_panics {
+                    resume_unwind(Box::new("the first"));
+                }
+                Explosive(another())
+            })
+        }));
+        let payload = panicked.map(std::mem::forget).expect_err("a panic");
+        assert_eq!(payload.is::<&str>(), !result_panics);
+        #[expect(clippy::mem_forget, reason = "it would panic")]
+        std::mem::forget(payload);
+        assert_eq!(ring.operations(), 0);
+    }
 }
 
 #[test]

@@ -10,7 +10,49 @@ use std::sync::Arc;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use lio_uring::owned::{Cancelled, Fsync, Nop, Read, Recv, Ring, Send, Sleep, Write};
+use lio_uring::owned::{
+    Cancelled, Fsync, Full, Nop, Read, Recv, Ring, Send, Sleep, UniformRing, Write,
+};
+use lio_uring::{IoUring, SetupCause, SetupError};
+
+#[test]
+fn rings_that_are_disabled_are_refused() {
+    let params = IoUring::builder().entries(8).r_disabled();
+    let refused = Ring::with_params(params).expect_err("it is never enabled");
+    let cause = |error: &SetupError| matches!(error.cause(), SetupCause::InvalidParams { .. });
+    assert!(cause(&refused), "{refused}");
+    let refused = UniformRing::<Nop>::with_params(params).expect_err("it is never enabled");
+    assert!(cause(&refused), "{refused}");
+}
+
+#[test]
+fn tickets_are_dropped_by_the_dozen_with_a_thread_of_the_kernels() {
+    let ring = Ring::with_params(IoUring::builder().entries(2).sqpoll(1000)).expect("a ring");
+    for _ in 0..20 {
+        let mut tickets = Vec::new();
+        let mut peers = Vec::new();
+        while tickets.len() < 4 {
+            let (socket, peer) = UnixStream::pair().expect("a pair");
+            let mut recv = Recv {
+                socket,
+                buffer: vec![0; 8],
+                flags: 0,
+            };
+            loop {
+                match ring.push(recv) {
+                    Ok(ticket) => break tickets.push(ticket),
+                    Err(Full(back)) => recv = back,
+                }
+                ring.submit().expect("a submission");
+            }
+            peers.push(peer);
+        }
+        drop(tickets);
+        while ring.operations() > 0 {
+            ring.submit_and_wait(1).expect("a submission");
+        }
+    }
+}
 
 #[test]
 fn reads_and_writes_give_their_buffers_back() -> io::Result<()> {

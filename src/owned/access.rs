@@ -64,6 +64,10 @@ pub unsafe trait Access {
                 pass.finish();
                 // Nothing is left for its destructor.
                 let _finished = ManuallyDrop::new(pass);
+                // Foreign code was called, which may have forked. A child has no queues.
+                if !self.with(KEY, |core| core.is_own()) {
+                    return;
+                }
             } else if !more {
                 return;
             }

@@ -129,11 +129,11 @@ pub trait Chain<V: Via>: IsChain + Sized {
 
     /// Pushes all of them or none. What they borrow must outlive the ring's use of it.
     #[doc(hidden)]
-    fn push(self, via: &V, key: Key) -> Result<Self::Tickets, Full<Self>>;
+    fn push_whole(self, via: &V, key: Key) -> Result<Self::Tickets, Full<Self>>;
 
     /// How many places in the ring it takes.
     #[doc(hidden)]
-    fn places(&self) -> u32;
+    fn places_of_links(&self) -> u32;
 }
 
 /// What an operation is in its slot, and its entry.
@@ -273,7 +273,7 @@ macro_rules! tuples {
                     V::Ticket<$last::Operation>,
                 );
 
-                fn push(self, via: &V, _: Key) -> Result<Self::Tickets, Full<Self>> {
+                fn push_whole(self, via: &V, _: Key) -> Result<Self::Tickets, Full<Self>> {
                     let ($($link,)* $last,) = self;
                     $(let $link = Placed::new(via, $link);)*
                     let $last = Placed::new(via, $last);
@@ -293,7 +293,7 @@ macro_rules! tuples {
                     Err(Full(($($link.take(),)* $last.take(),)))
                 }
 
-                fn places(&self) -> u32 {
+                fn places_of_links(&self) -> u32 {
                     let ($($link,)* $last,) = self;
                     $($link.places() +)* $last.places()
                 }
@@ -318,7 +318,7 @@ impl<L: ChainLink> IsChain for Vec<L> {}
 impl<V: Via, L: ChainLink> Chain<V> for Vec<L> {
     type Tickets = Vec<V::Ticket<L::Operation>>;
 
-    fn push(self, via: &V, _: Key) -> Result<Self::Tickets, Full<Self>> {
+    fn push_whole(self, via: &V, _: Key) -> Result<Self::Tickets, Full<Self>> {
         let placed: Vec<_> = self
             .into_iter()
             .map(|link| Placed::new(via, link))
@@ -335,7 +335,7 @@ impl<V: Via, L: ChainLink> Chain<V> for Vec<L> {
         Err(Full(placed.into_iter().map(Placed::take).collect()))
     }
 
-    fn places(&self) -> u32 {
+    fn places_of_links(&self) -> u32 {
         self.iter().map(ChainLink::places).sum()
     }
 }

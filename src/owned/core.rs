@@ -364,7 +364,11 @@ impl<T: Threads> Core<T> {
         let Some(&mut asked) = self.store.table.state(id).asked() else {
             return;
         };
-        if !push(&mut self.sq, id.into(), asked) && self.sq.submit().is_ok() {
+        if push(&mut self.sq, id.into(), asked) || self.sq.submit().is_err() {
+            return;
+        }
+        // A thread of the kernel's takes its time.
+        if self.sq.wait_for_space().is_ok() {
             push(&mut self.sq, id.into(), asked);
         }
     }

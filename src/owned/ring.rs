@@ -102,7 +102,7 @@ impl Ring {
     /// [`SetupError`] tells apart why there can be no ring here.
     pub fn with_params(params: IoUringParams<OneThread>) -> Result<Self, SetupError> {
         Ok(Self {
-            core: UnsafeCell::new(Core::new(params.halves()?)),
+            core: UnsafeCell::new(Core::new(params.enabled_halves()?)),
         })
     }
 
@@ -192,7 +192,7 @@ impl Ring {
         &'r self,
         chain: C,
     ) -> Result<C::Tickets, Full<C>> {
-        chain.push(&self, KEY)
+        chain.push_whole(&self, KEY)
     }
 
     /// Pushes an operation whose ticket keeps the ring alive instead of borrowing it.

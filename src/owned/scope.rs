@@ -101,7 +101,7 @@ impl<'scope> Scope<'scope, '_> {
         &'scope self,
         chain: C,
     ) -> Result<C::Tickets, Full<C>> {
-        chain.push(&self, KEY)
+        chain.push_whole(&self, KEY)
     }
 
     /// Pushes an operation that completes again and again, and may borrow what outlives the scope.
@@ -158,9 +158,7 @@ impl<'scope> Scope<'scope, '_> {
             let step = catch_unwind(AssertUnwindSafe(|| self.let_go_or_wait()));
             match step {
                 Err(payload) if panic.is_none() => panic = Some(payload),
-                // Dropping it could panic as well, and the scope must not be left before all have ended.
-                #[expect(clippy::mem_forget, reason = "see above")]
-                Err(payload) => mem::forget(payload),
+                Err(payload) => forget_payload(payload),
                 Ok(()) => {}
             }
         }
@@ -177,9 +175,9 @@ impl<'scope> Scope<'scope, '_> {
                 cancelled,
             } = member;
             // SAFETY: the slot holds the operation that the function was made for. Its ticket or stream,
-            // if there still is one, stands for nothing from the end of the closure on. No pass over
-            // completions that was begun in the closure goes on after it, so nobody is just disposing of
-            // the operation: that would have ended its membership.
+            // if there still is one, stands for nothing from the end of the closure on. Nobody is just
+            // disposing of the operation: passes over completions that go on when this returns began
+            // before the scope had any operations, and those that began later have ended.
             has_let_go |= unsafe { self.ring.let_go(id, dispose, cancelled) };
         });
         if has_let_go {
@@ -227,6 +225,13 @@ impl<'scope> Via for &'scope Scope<'scope, '_> {
     }
 }
 
+/// Lets go of what a panic came with that is not the first: dropping it could panic as well, and a scope
+/// must not be left before all have ended.
+#[expect(clippy::mem_forget, reason = "its purpose")]
+fn forget_payload(payload: Box<dyn Any + std::marker::Send>) {
+    mem::forget(payload);
+}
+
 impl fmt::Debug for Scope<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Scope(..)")
@@ -260,9 +265,14 @@ impl Ring {
     /// # }
     /// ```
     ///
+    /// As from [`std::thread::scope`], the process must not exit from within while thread-locals are
+    /// borrowed: their destructors do not wait for the scope.
+    ///
     /// # Panics
     ///
-    /// If the closure does, or the code of an operation that it has left behind; after all have ended.
+    /// If the closure does, or foreign code that is called while the scope ends: that of operations that
+    /// were left behind, and wakers of others. It is the first of these panics, after all operations have
+    /// ended.
     pub fn scope<'env, T>(
         &'env self,
         closure: impl for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
@@ -273,10 +283,19 @@ impl Ring {
             _lifetimes: PhantomData,
         };
         let result = catch_unwind(AssertUnwindSafe(|| closure(&scope)));
-        let panic = scope.end();
-        match (result, panic) {
-            (Err(payload), _) | (Ok(_), Some(payload)) => resume_unwind(payload),
+        match (result, scope.end()) {
             (Ok(result), None) => result,
+            (Err(first), None) => resume_unwind(first),
+            (Err(first), Some(second)) => {
+                forget_payload(second);
+                resume_unwind(first);
+            }
+            (Ok(result), Some(first)) => {
+                if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(result))) {
+                    forget_payload(second);
+                }
+                resume_unwind(first);
+            }
         }
     }
 }

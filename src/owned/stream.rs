@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::task::{Context, Poll};
 
 use super::access::{KEY, RingRef, WaitableRef};
@@ -235,6 +236,18 @@ impl<R: RingRef, O: Multishot> Stream<R, O> {
         Ok(self.take_operation())
     }
 
+    /// Lets go of an operation that has not ended, and says whether that was so.
+    fn abandon(&self) -> bool {
+        let abandon = |core: &mut Core<_>| core.abandon(self.id, slot::dispose_item::<O>, true);
+        let Ok(waker) = self.ring.with(KEY, abandon) else {
+            return false;
+        };
+        // Dropped here, where the ring is not borrowed.
+        drop(waker);
+        self.ring.flush();
+        true
+    }
+
     /// Takes the operation out of its slot, where it is not used any longer.
     fn take_operation(&mut self) -> O {
         // SAFETY: the stream has the slot, which holds such an operation, and gives it up; the last
@@ -283,21 +296,28 @@ impl<R: RingRef, O: Multishot> futures_core::Stream for Stream<R, O> {
 
 impl<R: RingRef, O: Multishot> Drop for Stream<R, O> {
     fn drop(&mut self) {
+        /// Abandons the operation if an item panics.
+        struct Abandoned<'a, R: RingRef, O: Multishot>(&'a mut Stream<R, O>);
+        impl<R: RingRef, O: Multishot> Drop for Abandoned<'_, R, O> {
+            fn drop(&mut self) {
+                self.0.abandon();
+            }
+        }
+
         if self.id == SlotId::NONE {
             return;
         }
+        let stream = Abandoned(self);
         loop {
-            while self.try_next().is_some() {}
-            if self.end.is_some() {
-                drop(self.take_operation());
+            while stream.0.try_next().is_some() {}
+            if stream.0.end.is_some() {
+                let mut stream = ManuallyDrop::new(stream);
+                drop(stream.0.take_operation());
                 return;
             }
-            let abandon = |core: &mut Core<_>| core.abandon(self.id, slot::dispose_item::<O>, true);
             // Otherwise it has ended in between, on another thread.
-            if let Ok(waker) = self.ring.with(KEY, abandon) {
-                // Dropped here, where the ring is not borrowed.
-                drop(waker);
-                self.ring.flush();
+            if stream.0.abandon() {
+                let _stream = ManuallyDrop::new(stream);
                 return;
             }
         }

@@ -177,7 +177,7 @@ impl TokioRing {
     ///
     /// As for [`new`](Self::new).
     pub fn with_params(params: IoUringParams<AnyThread>) -> io::Result<Self> {
-        let core = Core::new(params.halves()?);
+        let core = Core::new(params.enabled_halves()?);
         let (capacity, entries) = (core.capacity() as usize, core.sq.capacity());
         // A descriptor of its own, which stays open until the driver has been dropped.
         let fd = core.sq.as_fd().try_clone_to_owned()?;
@@ -221,9 +221,9 @@ impl TokioRing {
     where
         C: Chain<TokioRef> + Send + 'static,
     {
-        let places = chain.places();
+        let places = chain.places_of_links();
         assert!(places <= self.shared.entries, "the chain never fits");
-        self.push(chain, places, |ring, chain| chain.push(ring, KEY))
+        self.push(chain, places, |ring, chain| chain.push_whole(ring, KEY))
             .await
     }
 

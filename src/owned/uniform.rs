@@ -243,7 +243,7 @@ impl<O: Operation, T: Threads> UniformRing<O, T> {
     ///
     /// [`SetupError`] tells apart why there can be no ring here.
     pub fn with_params(params: IoUringParams<T>) -> Result<Self, SetupError> {
-        let (cq, sq) = params.halves()?;
+        let (cq, sq) = params.enabled_halves()?;
         Ok(Self {
             slots: ManuallyDrop::new(Table::new(cq.capacity())),
             groups: Groups::new(),
