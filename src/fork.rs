@@ -7,6 +7,10 @@ use std::ptr::{self, NonNull};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+mod kept;
+
+pub(crate) use kept::{keep_from_children, release};
+
 /// A mark of the process that asks for it. No other process has it, children included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mark(u64);

@@ -68,10 +68,10 @@
 //! operations complete with `ECANCELED`.
 //!
 //! A child process that was forked has copies of these values, but not the queues that they lead
-//! to. In a child they may be dropped, which does nothing to the parent's ring. A child must not use
-//! them otherwise: where the queues were there is nothing, so that looking at them or pushing faults, or
-//! what the child has mapped there since, which is taken for them; and what is registered through them
-//! reaches the parent's ring.
+//! to. In a child they may be dropped, which does nothing to the parent's ring; looking at them or
+//! pushing faults, and what is registered through them reaches the parent's ring. That holds for
+//! `fork(3)`. A system call that is made in its place leaves nothing where the queues were, so that the
+//! child may come to have something else there.
 //!
 //! # Errors
 //!

@@ -1,7 +1,7 @@
 //! The ring itself, and its life.
 
 use std::cell::UnsafeCell;
-use std::io;
+use std::ffi::c_void;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::completion::CompletionQueue;
 use crate::error::SetupError;
 use crate::features::Features;
-use crate::fork::Mark;
+use crate::fork::{Mark, keep_from_children, release};
 use crate::kind::{AnyThread, Cqe16, CqeSize, Sqe64, SqeSize, Threads};
 use crate::params::{IoUringParams, Mapping, SetupFlags};
 use crate::register::Clock;
@@ -115,31 +115,44 @@ impl Ring {
     }
 
     /// Leaves the queues out of child processes, which would otherwise share them.
-    fn keep_from_children(&self) -> Result<(), i32> {
-        if !self.flags.contains(SetupFlags::NO_MMAP) {
-            // SAFETY: the ring is set up, and its mappings are its own.
-            let result = unsafe { sys::io_uring_ring_dontfork(self.as_mut_ptr()) };
-            return if result < 0 { Err(-result) } else { Ok(()) };
-        }
-        // liburing's function would take the lengths of the queues, and mappings of huge pages have
-        // their own.
-        let sq = &self.raw().sq;
-        for (start, len) in [
-            (sq.sqes.cast(), sq.sqes_sz as usize),
-            (sq.ring_ptr, sq.ring_sz),
-        ] {
-            // A queue without a mapping of its own lies in the other's.
-            if len > 0 {
-                // SAFETY: the mapping is the ring's own.
-                let result = unsafe { libc::madvise(start, len, libc::MADV_DONTFORK) };
-                if result != 0 {
-                    return Err(io::Error::last_os_error()
-                        .raw_os_error()
-                        .unwrap_or(libc::EIO));
-                }
-            }
+    pub(crate) fn keep_from_children(&self) -> Result<(), i32> {
+        for (start, len) in self.mappings() {
+            keep_from_children(start, len)
+                .map_err(|error| error.raw_os_error().unwrap_or(libc::EIO))?;
         }
         Ok(())
+    }
+
+    /// Notes that the queues' mappings are to be unmapped.
+    pub(crate) fn release(&self) {
+        for (start, _) in self.mappings() {
+            release(start);
+        }
+    }
+
+    /// The mappings of the queues.
+    fn mappings(&self) -> impl Iterator<Item = (*mut c_void, usize)> + use<> {
+        let (sq, cq) = (&self.raw().sq, &self.raw().cq);
+        let entries = if self.flags.contains(SetupFlags::NO_MMAP) {
+            sq.sqes_sz as usize
+        } else {
+            // liburing notes no length of this mapping.
+            let large = self.flags.contains(SetupFlags::SQE128);
+            (sq.ring_entries as usize * size_of::<sys::io_uring_sqe>()) << u32::from(large)
+        };
+        let completions = if cq.ring_ptr == sq.ring_ptr {
+            0
+        } else {
+            cq.ring_sz
+        };
+        [
+            (sq.sqes.cast(), entries),
+            (sq.ring_ptr, sq.ring_sz),
+            (cq.ring_ptr, completions),
+        ]
+        .into_iter()
+        // A queue without a mapping of its own lies in another's.
+        .filter(|(start, len)| !start.is_null() && *len > 0)
     }
 
     /// Whether this process made the ring, and did not inherit it from its parent.
@@ -212,6 +225,7 @@ impl Ring {
 impl Drop for Ring {
     fn drop(&mut self) {
         if self.is_own() {
+            self.release();
             // SAFETY: the ring is set up and this is its last owner. Operations that are still
             // being carried out do not use the rings' memory; what else they use, their pusher has
             // promised to keep.

@@ -42,11 +42,23 @@ struct Fork(libc::pid_t);
 
 impl Fork {
     #[track_caller]
-    fn succeeds(self) {
+    fn status(self) -> i32 {
         let mut status = 0;
         // SAFETY: waits for the child that was made, into a value of the right type.
         assert_eq!(unsafe { libc::waitpid(self.0, &raw mut status, 0) }, self.0);
-        assert_eq!(status, 0, "the child");
+        status
+    }
+
+    #[track_caller]
+    fn succeeds(self) {
+        assert_eq!(self.status(), 0, "the child");
+    }
+
+    /// The signal that has ended it.
+    #[track_caller]
+    fn signal(self) -> Option<i32> {
+        let status = self.status();
+        libc::WIFSIGNALED(status).then(|| libc::WTERMSIG(status))
     }
 }
 
@@ -101,6 +113,29 @@ fn ring_of_liburing_lets_a_child_cancel_what_its_parent_has_submitted() {
     let mut both = [ring.next(), ring.next()];
     both.sort_unstable();
     assert_eq!(both, [(1, -libc::ECANCELED), (2, 0)]);
+}
+
+#[test]
+fn child_has_nothing_in_place_of_the_queues() {
+    let ring = Ring::new(16384).unwrap();
+    ring.push(Nop).unwrap().wait().unwrap().unwrap();
+    let child = in_fork(|| {
+        // What a child allocates is put where there is nothing.
+        for pages in (1..=512).rev() {
+            let (length, access) = (pages * 4096, libc::PROT_READ | libc::PROT_WRITE);
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+            // SAFETY: a new mapping, at an address of the kernel's choice.
+            unsafe { libc::mmap(std::ptr::null_mut(), length, access, flags, -1, 0) };
+        }
+        drop(ring.push(Nop));
+        false
+    });
+    assert_eq!(child.signal(), Some(libc::SIGSEGV));
+    // The parent's are as they were.
+    ring.push(Nop).unwrap().wait().unwrap().unwrap();
+    // Rings are forgotten with their mappings.
+    drop(ring);
+    in_fork(|| true).succeeds();
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{IoUringParams, SetupFlags};
 use crate::error::SetupError;
-use crate::fork::Mark;
+use crate::fork::{Mark, keep_from_children, release};
 use crate::kind::{CqeSize, OneThread, SqeSize, Threads};
 use crate::ring::{self, Halves, IoUring, Ring};
 use crate::sys;
@@ -53,11 +53,7 @@ impl Mapping {
 
     /// Leaves the mapping out of child processes.
     pub(crate) fn without_children(self) -> io::Result<Self> {
-        let address = self.address.as_ptr().cast();
-        // SAFETY: the mapping is this value's, so long, and nothing is forked away by it.
-        if unsafe { libc::madvise(address, self.bytes, libc::MADV_DONTFORK) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
+        keep_from_children(self.address.as_ptr().cast(), self.bytes)?;
         Ok(self)
     }
 
@@ -75,6 +71,7 @@ impl Mapping {
 impl Drop for Mapping {
     fn drop(&mut self) {
         if Mark::of_this_process() == self.owner {
+            release(self.address.as_ptr().cast());
             // SAFETY: the mapping was made for this value, with this length, and what used it held
             // a reference. The kernel keeps the pages that it still needs.
             unsafe { libc::munmap(self.address.as_ptr().cast(), self.bytes) };

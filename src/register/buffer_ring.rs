@@ -14,6 +14,7 @@ use super::check;
 use crate::completion::CompletionFlags;
 use crate::error::{RegisterCause, RegisterError};
 use crate::features::Features;
+use crate::fork::{keep_from_children, release};
 use crate::kind::{AnyThread, SqeSize, Threads};
 use crate::ring::Ring;
 use crate::submission::SubmissionQueue;
@@ -157,9 +158,8 @@ fn map(bytes: usize, kernels: Option<(RawFd, u16)>) -> Result<NonNull<c_void>, i
             .raw_os_error()
             .unwrap_or(libc::ENOMEM));
     }
-    // SAFETY: the mapping is new, and so long. Should it fail, a child has a copy that it does not
-    // use.
-    unsafe { libc::madvise(memory, bytes, libc::MADV_DONTFORK) };
+    // Should it fail, a child has a copy that it does not use.
+    let _kept = keep_from_children(memory, bytes);
     NonNull::new(memory).ok_or(libc::ENOMEM)
 }
 
@@ -187,6 +187,7 @@ fn register(ring: &Ring, params: BufferRingParams) -> Result<NonNull<sys::io_uri
     };
     if result < 0 {
         if let Some(memory) = own {
+            release(memory.as_ptr());
             // SAFETY: the mapping was made here, and the kernel has refused it.
             unsafe { libc::munmap(memory.as_ptr(), bytes) };
         }
@@ -417,6 +418,7 @@ impl<T: Threads> Drop for BufferRing<T> {
         }
         // If the group cannot be unregistered, its memory leaks: the kernel may be using it.
         if result == 0 {
+            release(self.entries.as_ptr().cast());
             // SAFETY: the mapping was made for this value, with this length, and neither the kernel
             // nor anything else uses it after this.
             unsafe { libc::munmap(self.entries.as_ptr().cast(), bytes(self.mask + 1)) };

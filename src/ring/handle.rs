@@ -154,10 +154,14 @@ impl<S: SqeSize, C: CqeSize> IoUring<S, C> {
         })
         .or_else(|errno| check(-errno, ACTION, NEEDS).map(drop))?;
         let ring = self.sq.ring().as_mut_ptr();
+        self.sq.ring().release();
         // SAFETY: the ring is set up and has a descriptor. All that refers to it or to its memory is
         // on this thread, as its types say: the two queues, which are not used until they have been
         // shown the new memory.
         let result = unsafe { sys::io_uring_resize_rings(ring, &raw mut params) };
+        // The new mappings, or the old ones, would otherwise be shared with a child process.
+        let kept = self.sq.ring().keep_from_children();
+        debug_assert_eq!(kept, Ok(()), "the mappings are there");
         check(result, ACTION, NEEDS)
             .map(drop)
             .map_err(|error| match error.errno {
@@ -167,10 +171,6 @@ impl<S: SqeSize, C: CqeSize> IoUring<S, C> {
                 },
                 _ => error,
             })?;
-        // The new mappings would otherwise be shared with a child process.
-        // SAFETY: the ring is set up, and its mappings are its own.
-        let kept = unsafe { sys::io_uring_ring_dontfork(ring) };
-        debug_assert_eq!(kept, 0, "the mappings are there");
         self.sq.refresh_memory();
         self.cq.refresh_memory();
         Ok(())
