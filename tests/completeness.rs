@@ -113,6 +113,10 @@ const EXCLUDED: &[(&str, &str)] = &[
         "io_uring_queue_mmap",
         "the second half of `io_uring_queue_init_params`",
     ),
+    (
+        "io_uring_ring_dontfork",
+        "done by the library itself, for all its mappings",
+    ),
     // Registration.
     ("__io_uring_buf_ring_cq_advance", TWO_STEPS),
     ("__io_uring_clone_buffers", CLONE),
