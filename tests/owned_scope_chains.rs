@@ -129,12 +129,17 @@ fn failing_link_ends_a_chain_unless_it_is_tied_hard() {
         assert_not_writable(wait(one).0);
     });
     assert_eq!(std::fs::read(&path).expect("the file"), b"before");
+    // A read that is short is one that fails.
+    let mut text = [0; 8];
     ring.scope(|scope| {
-        let chain = (Hard(write(&read_only, "one")), write(&file, "after."));
-        let (one, two) = scope.push_chain(chain).expect("room");
+        let short = read(&read_only, &mut text);
+        let (one, two) = scope
+            .push_chain((Hard(short), write(&file, "after.")))
+            .expect("room");
         assert_eq!(wait(two).0.expect("no error"), 6);
-        assert_not_writable(wait(one).0);
+        assert_eq!(wait(one).0.expect("no error"), 6);
     });
+    assert_eq!(&text, b"before\0\0");
     assert_eq!(std::fs::read(&path).expect("the file"), b"after.");
 }
 

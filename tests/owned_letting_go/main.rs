@@ -5,6 +5,9 @@
 #[path = "../support/descriptors.rs"]
 #[allow(dead_code, reason = "not all of it is needed here")]
 mod descriptors;
+#[path = "../support/kernel.rs"]
+#[allow(dead_code, reason = "not all of it is needed here")]
+mod kernel;
 #[path = "../support/quarantine.rs"]
 mod quarantine;
 mod world;

@@ -11,6 +11,7 @@ use lio_uring::owned::{
     RecvBundle, RecvMsgMulti, RecvMulti, RecvMultiBundle, RecvPicked, Ring, SendBundle, Ticks,
 };
 
+use crate::kernel;
 use crate::world::BYTES;
 use crate::{Case, Way, let_go_in, let_go_of_stream};
 
@@ -21,8 +22,12 @@ fn ring() -> Ring {
 /// Lets go of what takes its buffers from a group of the same ring.
 fn with_group(way: Way, params: BufferGroupParams, let_go: impl Fn(Ring, BufferGroup, Way)) {
     let ring = ring();
-    // Older kernels have no such groups.
-    if let Ok(group) = ring.register_group(params) {
+    let (major, minor) = if params == params.incremental() {
+        (6, 12)
+    } else {
+        (5, 19)
+    };
+    if let Some(group) = kernel::since(major, minor, ring.register_group(params)) {
         let_go(ring, group, way);
     }
 }
@@ -126,7 +131,8 @@ pub(crate) const CASES: &[(&str, Case)] = &[
     }),
     ("SendBundle", |world, way| {
         let ring = ring();
-        let Ok(mut queue) = ring.register_send_queue(8, 1 << 20) else {
+        let made = ring.register_send_queue(8, 1 << 20);
+        let Some(mut queue) = kernel::since(5, 19, made) else {
             return;
         };
         // More than the socket has room for.
