@@ -140,6 +140,7 @@ mod range;
 mod recv_message;
 mod recv_messages;
 mod registered_pool;
+mod registration;
 mod ring;
 mod ring_id;
 mod scope;

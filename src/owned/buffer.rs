@@ -231,8 +231,8 @@ fixed! {
 macro_rules! readable {
     ($($type:ty $(, const $n:ident)?;)+) => {
         $(
-            // SAFETY: the bytes are the value's own, or shared and immutable, and initialized. They
-            // stay where they are until the value is moved or used mutably.
+            // SAFETY: the bytes are the value's own, or borrowed by it alone, or shared and immutable, and
+            // initialized. They stay where they are until the value is moved or used mutably.
             unsafe impl$(<const $n: usize>)? Buffer for $type {
                 #[inline]
                 fn address(&self) -> *const u8 {
@@ -250,6 +250,7 @@ macro_rules! readable {
 
 readable! {
     Vec<u8>;
+    &mut Vec<u8>;
     Box<[u8]>;
     Box<str>;
     String;
@@ -352,19 +353,6 @@ unsafe impl BufferMut for &mut Vec<u8> {
     unsafe fn filled(&mut self, bytes: usize) {
         // SAFETY: the caller's promise.
         unsafe { self.set_len(bytes) };
-    }
-}
-
-// SAFETY: as above: nobody else can write to it.
-unsafe impl Buffer for &mut Vec<u8> {
-    #[inline]
-    fn address(&self) -> *const u8 {
-        self.as_ptr()
-    }
-
-    #[inline]
-    fn bytes(&self) -> usize {
-        self.len()
     }
 }
 
