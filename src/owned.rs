@@ -151,6 +151,7 @@ mod send_bundle;
 mod send_message;
 mod send_queue;
 mod send_to;
+mod shared_waker;
 mod slot;
 mod slots;
 mod socket;

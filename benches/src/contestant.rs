@@ -48,6 +48,7 @@ impl Contestant {
         lio_uring::SETS,
         owned::TICKETS,
         owned::FUTURES,
+        owned::TASKS,
         owned::UNIFORM,
     ];
 

@@ -2,6 +2,7 @@
 
 use std::mem::ManuallyDrop;
 use std::rc::Rc;
+use std::task::Waker;
 
 use super::core::Core;
 use super::due::{Due, Retry, Slots};
@@ -56,19 +57,22 @@ pub unsafe trait Access {
                 core.reap(&mut due);
                 core.has_overflowed()
             });
-            if !due.is_empty() {
-                let mut pass = Pass {
-                    ring: self,
-                    due: &mut due,
-                };
-                pass.finish();
-                // Nothing is left for its destructor.
-                let _finished = ManuallyDrop::new(pass);
-                // Foreign code was called, which may have forked. A child has no queues.
-                if !self.with(KEY, |core| core.is_own()) {
-                    return;
+            if due.is_empty() {
+                if more {
+                    continue;
                 }
-            } else if !more {
+                return;
+            }
+            let more = more || due.is_full();
+            let mut pass = Pass {
+                ring: self,
+                due: &mut due,
+            };
+            pass.finish();
+            // Nothing is left for its destructor.
+            let _finished = ManuallyDrop::new(pass);
+            // Foreign code was called, which may have forked. A child has no queues.
+            if !more || !self.with(KEY, |core| core.is_own()) {
                 return;
             }
         }
@@ -122,6 +126,10 @@ impl<A: Access + ?Sized> Slots for Shared<'_, A> {
 
     fn next_item(&mut self, id: SlotId) -> Option<Completion> {
         self.0.with(KEY, |core| core.store.next_item(id))
+    }
+
+    fn leave_shared_waker(&mut self) -> Option<Waker> {
+        self.0.with(KEY, |core| core.store.shared_waker.leave(1))
     }
 
     fn free(&mut self, id: SlotId) {

@@ -4,7 +4,7 @@ use std::io;
 use std::mem::{ManuallyDrop, replace};
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::Waker;
 use std::time::Instant;
 
 use super::backlog::Queue;
@@ -16,8 +16,8 @@ use super::mailbox::Mailbox;
 use super::ring_id::push_own;
 use super::slot::{Dispose, Kept, State, Waiting, dispose};
 use super::stopping::{Asked, push_cancel, push_timer};
-use super::store::Store;
-use super::table::{Noted, SlotId};
+use super::store::{RARE, Store, packed, told};
+use super::table::SlotId;
 use super::time::Limit;
 use crate::completion::{Completion, CompletionQueue};
 use crate::entry::Sqe;
@@ -31,6 +31,19 @@ const OVERFLOWS: u32 = 256;
 /// The operation has ended already.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HasEnded;
+
+/// What a task finds that waits for an operation.
+#[derive(Debug)]
+pub(super) enum Polled<O> {
+    /// It has ended, and was taken out of its slot.
+    Ended(O, Completion),
+    /// It goes on, and will wake the task.
+    Waits,
+    /// It goes on, and wakes nobody.
+    NeedsWaker,
+    /// It takes a closer look.
+    Unclear,
+}
 
 /// The entry of a link, in a chain.
 #[derive(Debug)]
@@ -99,12 +112,7 @@ impl<T: Threads> Core<T> {
         // completion has been taken, or is leaked there.
         unsafe { push_own(&mut self.sq, sqe, id.into()) }?;
         let state = self.store.table.state(id);
-        let note = note_of(sqe);
-        if note == 0 {
-            *state = State::Fresh;
-        } else {
-            *state = State::InFlight { note, waker: None };
-        }
+        *state = State::InFlight { note: note_of(sqe) };
         Ok(())
     }
 
@@ -168,26 +176,32 @@ impl<T: Threads> Core<T> {
         Some((unsafe { self.take_out(id) }, done))
     }
 
-    /// The same, or says that the operation goes on and this waker is the one that its slot has. Says
-    /// nothing if it is not.
+    /// The same, for a task that waits for it.
     ///
     /// # Safety
     ///
     /// As for [`take`](Self::take).
     #[inline]
-    pub(super) unsafe fn poll<O>(
-        &mut self,
-        id: SlotId,
-        waker: &Waker,
-    ) -> Option<Poll<(O, Completion)>> {
-        match self.store.table.state(id) {
-            State::Fresh => None,
-            State::InFlight { waker: had, .. } => {
-                let same = had.is_some_and(|had| had.is(waker));
-                same.then_some(Poll::Pending)
+    pub(super) unsafe fn poll<O>(&mut self, id: SlotId, waker: &Waker) -> Polled<O> {
+        let Store {
+            table,
+            shared_waker,
+            ..
+        } = &mut self.store;
+        let state = table.state(id);
+        match *state {
+            State::Ended { result, flags } => {
+                // SAFETY: the caller's promise.
+                let operation = unsafe { self.take_out(id) };
+                Polled::Ended(operation, told(result, flags, 0))
             }
-            // SAFETY: the caller's promise.
-            _ => unsafe { self.take(id) }.map(Poll::Ready),
+            State::InFlight { note } if shared_waker.is(waker) => {
+                shared_waker.join();
+                *state = State::Shared { note };
+                Polled::Waits
+            }
+            State::InFlight { .. } => Polled::NeedsWaker,
+            _ => Polled::Unclear,
         }
     }
 
@@ -216,11 +230,18 @@ impl<T: Threads> Core<T> {
         self.store.table.state(id).ended().is_some()
     }
 
-    /// Whether this waker is the one that the slot of an operation with several completions has.
+    /// Whether this waker is the one that a slot has.
     #[inline]
     pub(super) fn has_waker(&mut self, id: SlotId, waker: &Waker) -> bool {
-        match self.store.table.state(id) {
-            State::Streaming {
+        let Store {
+            table,
+            shared_waker,
+            ..
+        } = &mut self.store;
+        match table.state(id) {
+            State::Shared { .. } => shared_waker.is(waker),
+            State::Awaited { waker: had, .. }
+            | State::Streaming {
                 waker: Some(had), ..
             } => had.is(waker),
             _ => false,
@@ -231,17 +252,47 @@ impl<T: Threads> Core<T> {
     /// operation has ended, or has brought something.
     #[inline]
     pub(super) fn set_waker(&mut self, id: SlotId, new: Waker) -> Result<Option<Waker>, Waker> {
-        let waker = match self.store.table.state(id) {
-            state @ State::Fresh => {
-                let waker = Some(Waiting::new(new));
-                *state = State::InFlight { note: 0, waker };
-                return Ok(None);
+        let Store {
+            table,
+            shared_waker,
+            ..
+        } = &mut self.store;
+        let state = table.state(id);
+        if let State::InFlight { note } = *state {
+            *state = if shared_waker.is_free() {
+                shared_waker.begin(new);
+                State::Shared { note }
+            } else {
+                let waker = Waiting::new(new);
+                State::Awaited { note, waker }
+            };
+            return Ok(None);
+        }
+        self.replace_waker(id, new)
+    }
+
+    /// The same, of a slot that may have one.
+    #[cold]
+    #[inline(never)]
+    fn replace_waker(&mut self, id: SlotId, new: Waker) -> Result<Option<Waker>, Waker> {
+        let Store {
+            table,
+            shared_waker,
+            ..
+        } = &mut self.store;
+        let state = table.state(id);
+        let old = match state {
+            State::Shared { note } => {
+                let waker = Waiting::new(new);
+                *state = State::Awaited { note: *note, waker };
+                return Ok(shared_waker.leave(1));
             }
-            State::InFlight { waker, .. } => waker,
-            State::Streaming { waker, items, .. } if *items == Queue::new() => waker,
+            State::Awaited { waker, .. } => Some(replace(waker, Waiting::new(new))),
+            State::Streaming { waker, items, .. } if *items == Queue::new() => {
+                waker.replace(Waiting::new(new))
+            }
             _ => return Err(new),
         };
-        let old = waker.replace(Waiting::new(new));
         // SAFETY: it was taken out of its slot.
         Ok(old.map(|old| unsafe { old.into_waker() }))
     }
@@ -257,22 +308,23 @@ impl<T: Threads> Core<T> {
         // In a child process the operation is the parent's, and the queues are not there.
         let cancelled = cancelled && self.is_own();
         let asked = cancelled.then(Asked::new);
-        let state = match *self.store.table.state(id) {
-            State::Fresh => State::InFlight {
-                note: 0,
-                waker: None,
-            },
-            state => state,
+        let Store {
+            table,
+            shared_waker,
+            ..
+        } = &mut self.store;
+        let state = table.state(id);
+        let abandoned = |note| State::Abandoned {
+            asked,
+            note,
+            dispose,
         };
-        let (waker, abandoned) = match state {
-            State::InFlight { note, waker } => {
-                let abandoned = State::Abandoned {
-                    asked,
-                    note,
-                    dispose,
-                };
-                (waker, abandoned)
-            }
+        // SAFETY: wakers are taken out of their slot, whose state is replaced.
+        let given_up = |waker: Waiting| unsafe { waker.into_waker() };
+        let (abandoned, waker) = match *state {
+            State::InFlight { note } => (abandoned(note), None),
+            State::Shared { note } => (abandoned(note), shared_waker.leave(1)),
+            State::Awaited { note, waker } => (abandoned(note), Some(given_up(waker))),
             State::Streaming {
                 group,
                 items,
@@ -284,16 +336,15 @@ impl<T: Threads> Core<T> {
                     items,
                     dispose,
                 };
-                (waker, deserted)
+                (deserted, waker.map(given_up))
             }
             _ => return Err(HasEnded),
         };
-        *self.store.table.state(id) = abandoned;
+        *state = abandoned;
         if cancelled {
             self.cancel(id);
         }
-        // SAFETY: it was taken out of its slot.
-        Ok(waker.map(|waker| unsafe { waker.into_waker() }))
+        Ok(waker)
     }
 
     /// Where messages to the ring go.
@@ -377,20 +428,46 @@ impl<T: Threads> Core<T> {
     #[inline]
     pub(super) fn reap(&mut self, due: &mut Due) {
         let Self { cq, store, .. } = self;
-        let endings = store.table.endings();
-        cq.completions().fold_while((), |(), done| {
-            // SAFETY: the table is this ring's, and nobody has a state borrowed.
-            let goes_on = match unsafe { endings.note(done) } {
-                Noted::End => true,
-                Noted::EndFor(waker) => due.wake(waker),
-                Noted::Nothing => store.settle_rarely(done.user_data, done.res, done.flags, due),
+        let mut states = store.table.states();
+        let ended_shared = cq.completions().fold_while(0, |ended_shared, done| {
+            let next = |ended_shared, goes_on| {
+                if goes_on {
+                    ControlFlow::Continue(ended_shared)
+                } else {
+                    ControlFlow::Break(ended_shared)
+                }
             };
-            if goes_on {
-                ControlFlow::Continue(())
-            } else {
-                ControlFlow::Break(())
+            // SAFETY: the table is this ring's, and nobody has a state borrowed.
+            if let Some(state) = unsafe { states.of(done.user_data) } {
+                let is_simple = done.flags & RARE == 0;
+                let ended = State::Ended {
+                    result: done.res,
+                    flags: done.flags,
+                };
+                match *state {
+                    State::InFlight { .. } if is_simple => {
+                        *state = ended;
+                        return next(ended_shared, true);
+                    }
+                    State::Shared { .. } if is_simple => {
+                        *state = ended;
+                        return next(ended_shared + 1, true);
+                    }
+                    State::Awaited { waker, .. } if is_simple => {
+                        after_the_others();
+                        *state = ended;
+                        return next(ended_shared, due.wake(waker));
+                    }
+                    _ => after_the_others(),
+                }
             }
+            next(
+                ended_shared,
+                store.settle_rarely(done.user_data, packed(done), due),
+            )
         });
+        due.end_shared(ended_shared);
+        due.wake_shared(&mut store.shared_waker);
     }
 
     /// Ends all operations, as dropping does, and says how many did not end in time.
@@ -427,6 +504,7 @@ impl<T: Threads> Draining for Core<T> {
         }
         let mut due = Due::new();
         self.store.settle(withdrawn(number), &mut due);
+        due.wake_shared(&mut self.store.shared_waker);
         due.mark_withdrawn();
         due.finish(self);
     }
@@ -464,7 +542,16 @@ impl<T: Threads> Slots for Core<T> {
         self.store.next_item(id)
     }
 
+    fn leave_shared_waker(&mut self) -> Option<Waker> {
+        self.store.shared_waker.leave(1)
+    }
+
     fn free(&mut self, id: SlotId) {
         Self::free(self, id);
     }
 }
+
+/// Has the compiler test for the state that this is called in after those in which it is not.
+#[cold]
+#[inline]
+fn after_the_others() {}

@@ -1,9 +1,15 @@
 //! What a ring leaves to be done once nobody has it for themselves.
 
-use std::mem::MaybeUninit;
+#![expect(
+    clippy::inline_always,
+    reason = "what is left to do belongs into the pass over the completions"
+)]
+
+use std::mem::{MaybeUninit, replace};
 use std::task::Waker;
 
 use super::drain::NOBODY;
+use super::shared_waker::{SharedWaker, WakeUp};
 use super::slot::{Dispose, Kept, Waiting};
 use super::table::SlotId;
 use crate::completion::Completion;
@@ -83,6 +89,9 @@ pub(super) trait Slots {
     /// Takes what the operation in a slot has brought next.
     fn next_item(&mut self, id: SlotId) -> Option<Completion>;
 
+    /// Takes back the shared waker, and gives it up if no operation has it any longer.
+    fn leave_shared_waker(&mut self) -> Option<Waker>;
+
     /// Gives a slot back that the operation has left.
     fn free(&mut self, id: SlotId);
 }
@@ -94,6 +103,16 @@ enum Last {
     CancelAgain(Retry),
 }
 
+impl Last {
+    #[inline(never)]
+    fn finish(self, slots: &mut impl Slots) {
+        match self {
+            Self::Orphan(orphan) => orphan.dispose(slots),
+            Self::CancelAgain(retry) => slots.cancel_again(retry),
+        }
+    }
+}
+
 /// Wakers to be called, and then an orphan to be disposed of or a slot to be cancelled once more.
 #[derive(Debug)]
 pub(super) struct Due {
@@ -101,6 +120,9 @@ pub(super) struct Due {
     /// Those from the first up to the end are still to be woken.
     first: usize,
     end: usize,
+    /// How many operations have ended that the task of the shared waker waits for.
+    ended_shared: u32,
+    wake_up: Option<WakeUp>,
     last: Option<Last>,
 }
 
@@ -111,6 +133,8 @@ impl Due {
             wakers: [const { MaybeUninit::uninit() }; WAKERS],
             first: 0,
             end: 0,
+            ended_shared: 0,
+            wake_up: None,
             last: None,
         }
     }
@@ -122,6 +146,21 @@ impl Due {
         self.wakers[self.end % WAKERS] = MaybeUninit::new(waker);
         self.end += 1;
         self.end < WAKERS
+    }
+
+    /// Notes that so many operations have ended that the task of the shared waker waits for.
+    #[inline]
+    pub(super) fn end_shared(&mut self, operations: u32) {
+        self.ended_shared += operations;
+    }
+
+    /// Adds the task of the shared waker, if operations have ended that it waits for. A pass ends with
+    /// this.
+    #[inline]
+    pub(super) fn wake_shared(&mut self, shared: &mut SharedWaker) {
+        if self.ended_shared > 0 {
+            self.wake_up = Some(shared.wake_up(replace(&mut self.ended_shared, 0)));
+        }
     }
 
     /// Adds an orphan. There is room for nothing more then.
@@ -142,7 +181,13 @@ impl Due {
     /// Whether nothing is left to do.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.end == 0 && self.last.is_none()
+        self.end == 0 && self.wake_up.is_none() && self.last.is_none()
+    }
+
+    /// Whether a pass has ended for want of room.
+    #[inline]
+    pub(super) fn is_full(&self) -> bool {
+        self.end == WAKERS || self.last.is_some()
     }
 
     /// Takes the next waker that is to be called.
@@ -160,15 +205,16 @@ impl Due {
     }
 
     /// Does what is left to do. This calls foreign code, so nobody may have the ring.
-    #[inline]
+    #[inline(always)]
     pub(super) fn finish(&mut self, slots: &mut impl Slots) {
         while let Some(waker) = self.take_waker() {
             waker.wake();
         }
-        match self.last.take() {
-            Some(Last::Orphan(orphan)) => orphan.dispose(slots),
-            Some(Last::CancelAgain(retry)) => slots.cancel_again(retry),
-            None => {}
+        if let Some(wake_up) = self.wake_up.take() {
+            wake_up.wake(slots);
+        }
+        if let Some(last) = self.last.take() {
+            last.finish(slots);
         }
     }
 

@@ -29,23 +29,24 @@ pub(super) type Dispose = unsafe fn(Kept, Option<Completion>);
 /// or it is dropped. A slot is free again when neither has it.
 #[derive(Clone, Copy)]
 pub(super) enum State {
-    /// The kernel and the ticket have it, and there is nothing to note of it.
-    Fresh,
-    /// The kernel and the ticket have it.
+    /// The kernel does not have it. If a ticket does, the operation has ended so.
+    Ended { result: i32, flags: u32 },
+    /// The kernel and the ticket have it, and nobody is to be woken.
     InFlight {
         /// The result of a zero-copy send, whose notification is still to come; or the group that its
         /// buffer comes from.
         note: i32,
-        waker: Option<Waiting>,
     },
+    /// The same, when the task of the ring's shared waker is to be woken.
+    Shared { note: i32 },
+    /// The same, when another task is.
+    Awaited { note: i32, waker: Waiting },
     /// The kernel has it.
     Abandoned {
         asked: Option<Asked>,
         note: i32,
         dispose: Dispose,
     },
-    /// The kernel does not have it. If a ticket does, the operation has ended so.
-    Ended { result: i32, flags: u32 },
     /// The same, when its bytes do not lie at the beginning of the buffer that it has got from a group.
     EndedWithin {
         result: i32,
@@ -76,12 +77,24 @@ impl State {
     /// Whether the kernel has the operation.
     pub(super) fn is_kernels(&self) -> bool {
         match self {
-            Self::Fresh
-            | Self::InFlight { .. }
+            Self::InFlight { .. }
+            | Self::Shared { .. }
+            | Self::Awaited { .. }
             | Self::Abandoned { .. }
             | Self::Streaming { .. }
             | Self::Deserted { .. } => true,
             Self::Ended { .. } | Self::EndedWithin { .. } | Self::Dry { .. } | Self::Spent => false,
+        }
+    }
+
+    /// What is noted of an operation with one result that the kernel has.
+    pub(super) fn note(&mut self) -> Option<&mut i32> {
+        match self {
+            Self::InFlight { note }
+            | Self::Shared { note }
+            | Self::Awaited { note, .. }
+            | Self::Abandoned { note, .. } => Some(note),
+            _ => None,
         }
     }
 

@@ -6,6 +6,7 @@ use super::backlog::Backlog;
 use super::due::{Due, Orphan, Retry};
 use super::groups::{Groups, group_of};
 use super::mail::{self, Mail};
+use super::shared_waker::SharedWaker;
 use super::slot::{Dispose, State, Waiting};
 use super::stopping::Request;
 use super::table::{SlotId, Table};
@@ -17,6 +18,7 @@ pub(super) struct Store {
     /// Freed when the kernel has none of the operations any longer, or leaked.
     pub(super) table: ManuallyDrop<Table>,
     backlog: Backlog,
+    pub(super) shared_waker: SharedWaker,
     pub(super) groups: Groups,
     /// Messages of other rings.
     pub(super) mail: Mail,
@@ -41,11 +43,29 @@ pub(super) fn told(res: i32, flags: u32, offset: u32) -> Completion {
     }
 }
 
+/// Result and flags of a completion, as they lie in the queue, so that they need not be taken apart.
+pub(super) type Packed = u64;
+
+#[inline]
+pub(super) fn packed(done: Completion) -> Packed {
+    u64::from(done.flags) << 32 | u64::from(done.res.cast_unsigned())
+}
+
+fn unpacked(said: Packed) -> [u32; 2] {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the upper half is the other one"
+    )]
+    let res = said as u32;
+    [res, (said >> 32) as u32]
+}
+
 impl Store {
     pub(super) fn new(slots: u32) -> Self {
         Self {
             table: ManuallyDrop::new(Table::new(slots)),
             backlog: Backlog::new(),
+            shared_waker: SharedWaker::new(),
             groups: Groups::new(),
             mail: Mail::new(),
         }
@@ -77,19 +97,14 @@ impl Store {
         Some(unsafe { Orphan::new(id, self.table.kept(id), dispose, done) })
     }
 
-    /// The same as [`settle`](Self::settle), of a completion in pieces that fit into registers.
+    /// The same as [`settle`](Self::settle), of a completion that comes in registers.
     #[cold]
     #[inline(never)]
-    pub(super) fn settle_rarely(
-        &mut self,
-        user_data: u64,
-        res: i32,
-        flags: u32,
-        due: &mut Due,
-    ) -> bool {
+    pub(super) fn settle_rarely(&mut self, user_data: u64, said: Packed, due: &mut Due) -> bool {
+        let [res, flags] = unpacked(said);
         let done = Completion {
             user_data,
-            res,
+            res: res.cast_signed(),
             flags,
             extra: (),
         };
@@ -103,10 +118,10 @@ impl Store {
             return self.settle_other(done, due);
         };
         match *self.table.state(id) {
-            State::Fresh => self.settle_single(0, done, id, due),
-            State::InFlight { note, .. } | State::Abandoned { note, .. } => {
-                self.settle_single(note, done, id, due)
-            }
+            State::InFlight { note }
+            | State::Shared { note }
+            | State::Awaited { note, .. }
+            | State::Abandoned { note, .. } => self.settle_single(note, done, id, due),
             State::Streaming { group, .. } | State::Deserted { group, .. } => {
                 self.settle_item(group, done, id, due)
             }
@@ -151,14 +166,8 @@ impl Store {
         let offset = self.groups.offset(group_of(note), &done);
         let state = self.table.state(id);
         if done.more() {
-            match state {
-                State::InFlight { note, .. } | State::Abandoned { note, .. } => *note = done.res,
-                _ => {
-                    *state = State::InFlight {
-                        note: done.res,
-                        waker: None,
-                    }
-                }
+            if let Some(note) = state.note() {
+                *note = done.res;
             }
             return true;
         }
@@ -179,9 +188,11 @@ impl Store {
             }
         };
         match mem::replace(state, ended) {
-            State::InFlight {
-                waker: Some(waker), ..
-            } => due.wake(waker),
+            State::Shared { .. } => {
+                due.end_shared(1);
+                true
+            }
+            State::Awaited { waker, .. } => due.wake(waker),
             State::Abandoned { dispose, .. } => {
                 let kept = self.table.kept(id);
                 let told = told(result, flags, offset);

@@ -3,9 +3,7 @@
 use std::alloc::{self, Layout};
 use std::ptr::NonNull;
 
-use super::slot::{Kept, Slot, State, Waiting};
-use super::store::RARE;
-use crate::completion::Completion;
+use super::slot::{Kept, Slot, State};
 
 /// A slot, by the place that it has in its table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,10 +117,10 @@ impl Table {
         (number < self.end).then_some(SlotId(number))
     }
 
-    /// How completions are noted while the table is not used otherwise.
+    /// The states of all slots, while the table is not used otherwise.
     #[inline]
-    pub(super) fn endings(&mut self) -> Endings {
-        Endings {
+    pub(super) fn states(&mut self) -> States {
+        States {
             slots: self.slots,
             end: self.end.into(),
         }
@@ -191,58 +189,31 @@ impl Table {
     }
 }
 
-/// What a completion was noted to be.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Noted {
-    /// The end of an operation.
-    End,
-    /// The same, of one that somebody waits for.
-    EndFor(Waiting),
-    /// It was not noted: there is more to it.
-    Nothing,
-}
-
-/// The slots of a table, for noting how operations have ended.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Endings {
+/// The states of a table's slots.
+#[derive(Debug)]
+pub(super) struct States {
     slots: NonNull<Slot>,
     end: u64,
 }
 
-impl Endings {
-    /// Notes that an operation has ended, if that is all that there is to it: it completes once, and its
-    /// ticket is there.
+impl States {
+    /// The state of the slot that an entry was pushed for, if its number is that of one.
     ///
     /// # Safety
     ///
     /// The table lives, and no state of its is borrowed.
     #[inline]
-    pub(super) unsafe fn note(self, done: Completion) -> Noted {
-        if done.user_data >= self.end {
-            return Noted::Nothing;
+    pub(super) unsafe fn of(&mut self, number: u64) -> Option<&mut State> {
+        if number >= self.end {
+            return None;
         }
         #[expect(clippy::cast_possible_truncation, reason = "the end has 32 bits")]
-        let offset = done.user_data as usize;
+        let offset = number as usize;
         // SAFETY: there is such a slot, since a number below the end is that of an operation that was
         // pushed.
         let slot = unsafe { self.slots.byte_add(offset) };
         // SAFETY: the caller's promise. The payload is not part of it.
-        let state = unsafe { &mut (*slot.as_ptr()).state };
-        let noted = match *state {
-            State::Fresh => Noted::End,
-            State::InFlight {
-                waker: Some(waker), ..
-            } => Noted::EndFor(waker),
-            _ => return Noted::Nothing,
-        };
-        if done.flags & RARE != 0 {
-            return Noted::Nothing;
-        }
-        *state = State::Ended {
-            result: done.res,
-            flags: done.flags,
-        };
-        noted
+        Some(unsafe { &mut (*slot.as_ptr()).state })
     }
 }
 

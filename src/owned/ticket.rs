@@ -10,11 +10,11 @@ use std::io;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use super::access::{KEY, RingRef, WaitableRef};
 use super::cancel::CancelRequest;
-use super::core::Core;
+use super::core::{Core, Polled};
 use super::operation::Operation;
 use super::ring::Full;
 use super::slot;
@@ -228,12 +228,41 @@ impl<R: RingRef, O: Operation> Ticket<R, O> {
         Some(taken)
     }
 
-    /// The output, of an operation that has ended since it was looked at, on another thread.
+    /// Leaves a waker where the operation is kept.
+    #[inline(never)]
+    fn leave_waker(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<O::Output> {
+        let (id, waker) = (self.id, context.waker().clone());
+        match self.ring.with(KEY, |core| core.set_waker(id, waker)) {
+            Ok(None) => Poll::Pending,
+            other => self.take_back(other),
+        }
+    }
+
+    /// The same, if there is not this one yet, and the operation has not ended.
     #[cold]
     #[inline(never)]
-    fn poll_again(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<O::Output> {
-        assert!(self.id != SlotId::NONE, "the output was taken before");
-        self.poll(context)
+    fn look_closer(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<O::Output> {
+        let (id, waker) = (self.id, context.waker());
+        if self.ring.with(KEY, |core| core.has_waker(id, waker)) {
+            return Poll::Pending;
+        }
+        self.leave_waker(context)
+    }
+
+    /// Drops a waker where the ring is not borrowed: another that was left before; or this one, for an
+    /// operation that has ended, and whose output this gives.
+    #[cold]
+    #[inline(never)]
+    fn take_back(mut self: Pin<&mut Self>, waker: Result<Option<Waker>, Waker>) -> Poll<O::Output> {
+        let goes_on = waker.is_ok();
+        drop(waker);
+        if goes_on {
+            return Poll::Pending;
+        }
+        match self.take_done() {
+            Some(output) => Poll::Ready(output),
+            None => panic!("the output was taken before"),
+        }
     }
 
     /// Notes that the operation has left its slot.
@@ -282,21 +311,15 @@ impl<R: RingRef, O: Operation> Future for Ticket<R, O> {
         let (id, waker) = (self.id, context.waker());
         // SAFETY: the ticket has the slot, and no longer if this gives the operation.
         match self.ring.with(KEY, |core| unsafe { core.poll(id, waker) }) {
-            Some(Poll::Ready((operation, done))) => {
+            Polled::Ended(operation, done) => {
                 self.emptied();
                 // SAFETY: it was taken with its own completion.
-                return Poll::Ready(unsafe { O::complete(operation, done) });
+                Poll::Ready(unsafe { O::complete(operation, done) })
             }
-            Some(Poll::Pending) => return Poll::Pending,
-            None => {}
+            Polled::Waits => Poll::Pending,
+            Polled::NeedsWaker => self.leave_waker(context),
+            Polled::Unclear => self.look_closer(context),
         }
-        let waker = waker.clone();
-        // Wakers that come back are dropped here, where the ring is not borrowed.
-        let set = self.ring.with(KEY, |core| core.set_waker(id, waker));
-        if set.is_err() {
-            return self.poll_again(context);
-        }
-        Poll::Pending
     }
 }
 

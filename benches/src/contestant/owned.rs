@@ -5,21 +5,28 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
 use lio_uring::owned::{self, Nop, Operation, UniformRing};
 
-use super::{Contestant, Ring};
+use super::{Contestant, ENTRIES, Ring};
 use crate::work::{BLOCK, Blocks};
 
 pub(super) const TICKETS: Contestant = Contestant {
     name: "lio-uring, owned, tickets",
-    open: |entries| Box::new(Tickets::<false>(owned::Ring::new(entries).expect("a ring"))),
+    open: |entries| Box::new(Tickets::<0>::new(entries)),
 };
 
 pub(super) const FUTURES: Contestant = Contestant {
     name: "lio-uring, owned, futures",
-    open: |entries| Box::new(Tickets::<true>(owned::Ring::new(entries).expect("a ring"))),
+    open: |entries| Box::new(Tickets::<1>::new(entries)),
+};
+
+pub(super) const TASKS: Contestant = Contestant {
+    name: "lio-uring, owned, tasks",
+    open: |entries| Box::new(Tickets::<{ ENTRIES as usize }>::new(entries)),
 };
 
 pub(super) const UNIFORM: Contestant = Contestant {
@@ -32,8 +39,21 @@ pub(super) const UNIFORM: Contestant = Contestant {
     },
 };
 
-/// Tickets, which are polled before their operations can have ended, too, if they are futures.
-struct Tickets<const FUTURES: bool>(owned::Ring);
+/// Tickets, which so many tasks poll before their operations can have ended, too.
+struct Tickets<const TASKS: usize>(owned::Ring);
+
+/// A task that does not run.
+struct Task(AtomicBool);
+
+impl Wake for Task {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.store(true, Ordering::Release);
+    }
+}
 
 /// Rings for one kind of operation each.
 struct Uniform {
@@ -71,7 +91,11 @@ impl Shelf {
     }
 }
 
-impl<const FUTURES: bool> Tickets<FUTURES> {
+impl<const TASKS: usize> Tickets<TASKS> {
+    fn new(entries: u32) -> Self {
+        Self(owned::Ring::new(entries).expect("a ring"))
+    }
+
     #[inline]
     fn rounds<T, O: Operation + 'static>(
         &self,
@@ -81,19 +105,31 @@ impl<const FUTURES: bool> Tickets<FUTURES> {
         operation: impl Fn(&mut T, u32) -> O,
         take: impl Fn(&mut T, O::Output),
     ) {
+        let waker = |_| Waker::from(Arc::new(Task(AtomicBool::new(false))));
+        let wakers: Vec<Waker> = (0..TASKS).map(waker).collect();
         let mut context = Context::from_waker(Waker::noop());
         let mut tickets = Vec::with_capacity(batch as usize);
         for _ in 0..rounds {
             let pushed = (0..batch).map(|n| self.0.push(operation(&mut things, n)).expect("room"));
             tickets.extend(pushed);
-            if FUTURES {
-                for ticket in &mut tickets {
-                    assert!(Pin::new(ticket).poll(&mut context).is_pending());
+            match TASKS {
+                0 => {}
+                1 => {
+                    let mut task = Context::from_waker(&wakers[0]);
+                    for ticket in &mut tickets {
+                        assert!(Pin::new(ticket).poll(&mut task).is_pending());
+                    }
+                }
+                _ => {
+                    for (ticket, waker) in tickets.iter_mut().zip(&wakers) {
+                        let mut task = Context::from_waker(waker);
+                        assert!(Pin::new(ticket).poll(&mut task).is_pending());
+                    }
                 }
             }
             self.0.submit_and_wait(batch).expect("a submission");
             while let Some(mut ticket) = tickets.pop() {
-                let output = if FUTURES {
+                let output = if TASKS > 0 {
                     match Pin::new(&mut ticket).poll(&mut context) {
                         Poll::Ready(output) => output,
                         Poll::Pending => panic!("it has not ended"),
@@ -139,7 +175,7 @@ fn put_back(shelf: &mut Shelf, (read, buffer): (io::Result<usize>, Box<[u8]>)) {
     shelf.buffers.push(buffer);
 }
 
-impl<const FUTURES: bool> Ring for Tickets<FUTURES> {
+impl<const TASKS: usize> Ring for Tickets<TASKS> {
     fn nops(&mut self, batch: u32, rounds: u32) {
         self.rounds(batch, rounds, (), |(), _| Nop, check);
     }
