@@ -46,6 +46,7 @@ impl Contestant {
         lio_uring::PLAIN,
         lio_uring::BATCH,
         lio_uring::SETS,
+        owned::NO_RING,
         owned::TICKETS,
         owned::FUTURES,
         owned::TASKS,

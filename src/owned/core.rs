@@ -16,7 +16,7 @@ use super::mailbox::Mailbox;
 use super::ring_id::push_own;
 use super::slot::{Dispose, Kept, State, Waiting, dispose};
 use super::stopping::{Asked, push_cancel, push_timer};
-use super::store::{RARE, Store, packed, told};
+use super::store::{RARE, Store, packed};
 use super::table::SlotId;
 use super::time::Limit;
 use crate::completion::{Completion, CompletionQueue};
@@ -190,11 +190,11 @@ impl<T: Threads> Core<T> {
         } = &mut self.store;
         let state = table.state(id);
         match *state {
-            State::Ended { result, flags } => {
+            State::Ended { .. } => match state.ended() {
                 // SAFETY: the caller's promise.
-                let operation = unsafe { self.take_out(id) };
-                Polled::Ended(operation, told(result, flags, 0))
-            }
+                Some(done) => Polled::Ended(unsafe { self.take_out(id) }, done),
+                None => Polled::Unclear,
+            },
             State::InFlight { note } if shared_waker.is(waker) => {
                 shared_waker.join();
                 *state = State::Shared { note };
@@ -440,10 +440,7 @@ impl<T: Threads> Core<T> {
             // SAFETY: the table is this ring's, and nobody has a state borrowed.
             if let Some(state) = unsafe { states.of(done.user_data) } {
                 let is_simple = done.flags & RARE == 0;
-                let ended = State::Ended {
-                    result: done.res,
-                    flags: done.flags,
-                };
+                let ended = State::ended_simply(done.res, done.flags);
                 match *state {
                     State::InFlight { .. } if is_simple => {
                         *state = ended;

@@ -23,6 +23,10 @@ struct Payload(MaybeUninit<[u8; INLINE]>);
 /// ended. Nothing, if somebody has taken its last item.
 pub(super) type Dispose = unsafe fn(Kept, Option<Completion>);
 
+/// Among the flags of an operation that has ended: its bytes do not lie at the beginning of the buffer
+/// that it has got from a group. The kernel's own flag of this value, should there be one, is not told.
+pub(super) const WITHIN: u32 = 1 << 14;
+
 /// Who has a slot, and what is known of its operation.
 ///
 /// The kernel has it from the push to the last completion, a ticket until its output has been taken
@@ -30,7 +34,12 @@ pub(super) type Dispose = unsafe fn(Kept, Option<Completion>);
 #[derive(Clone, Copy)]
 pub(super) enum State {
     /// The kernel does not have it. If a ticket does, the operation has ended so.
-    Ended { result: i32, flags: u32 },
+    Ended {
+        result: i32,
+        flags: u32,
+        /// Where its bytes begin in the buffer that it has got from a group, if that is [`WITHIN`].
+        offset: MaybeUninit<u32>,
+    },
     /// The kernel and the ticket have it, and nobody is to be woken.
     InFlight {
         /// The result of a zero-copy send, whose notification is still to come; or the group that its
@@ -46,12 +55,6 @@ pub(super) enum State {
         asked: Option<Asked>,
         note: i32,
         dispose: Dispose,
-    },
-    /// The same, when its bytes do not lie at the beginning of the buffer that it has got from a group.
-    EndedWithin {
-        result: i32,
-        flags: u32,
-        offset: u32,
     },
     /// The kernel and the stream have it.
     Streaming {
@@ -83,7 +86,7 @@ impl State {
             | Self::Abandoned { .. }
             | Self::Streaming { .. }
             | Self::Deserted { .. } => true,
-            Self::Ended { .. } | Self::EndedWithin { .. } | Self::Dry { .. } | Self::Spent => false,
+            Self::Ended { .. } | Self::Dry { .. } | Self::Spent => false,
         }
     }
 
@@ -106,19 +109,30 @@ impl State {
         }
     }
 
+    /// That of an operation that has ended so, with none of the [`RARE`](super::store::RARE) flags.
+    #[inline]
+    pub(super) fn ended_simply(result: i32, flags: u32) -> Self {
+        Self::Ended {
+            result,
+            flags,
+            offset: MaybeUninit::uninit(),
+        }
+    }
+
+    /// That of an operation that has ended so, whose bytes begin there in the buffer that it has got
+    /// from a group, if it has.
+    pub(super) fn ended_within(result: i32, flags: u32, offset: u32) -> Self {
+        Self::Ended {
+            result,
+            flags: flags | WITHIN,
+            offset: MaybeUninit::new(offset),
+        }
+    }
+
     /// How an operation with one result has ended, if it has.
     #[inline]
     pub(super) fn ended(&self) -> Option<Completion> {
-        if let Self::Ended { result, flags } = *self {
-            return Some(told(result, flags, 0));
-        }
-        self.ended_within()
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn ended_within(&self) -> Option<Completion> {
-        let Self::EndedWithin {
+        let Self::Ended {
             result,
             flags,
             offset,
@@ -126,7 +140,13 @@ impl State {
         else {
             return None;
         };
-        Some(told(result, flags, offset))
+        let offset = if flags & WITHIN == 0 {
+            0
+        } else {
+            // SAFETY: `ended_within` wrote it, which alone sets this flag.
+            unsafe { offset.assume_init() }
+        };
+        Some(told(result, flags & !WITHIN, offset))
     }
 }
 

@@ -7,7 +7,7 @@ use super::due::{Due, Orphan, Retry};
 use super::groups::{Groups, group_of};
 use super::mail::{self, Mail};
 use super::shared_waker::SharedWaker;
-use super::slot::{Dispose, State, Waiting};
+use super::slot::{Dispose, State, WITHIN, Waiting};
 use super::stopping::Request;
 use super::table::{SlotId, Table};
 use crate::completion::{Completion, CompletionFlags};
@@ -25,11 +25,12 @@ pub(super) struct Store {
 }
 
 /// The flags of a completion that is not simply the only one of its operation, or that names a
-/// buffer.
+/// buffer, and what must not be taken for one of ours.
 pub(super) const RARE: u32 = CompletionFlags::MORE
     .union(CompletionFlags::NOTIF)
     .union(CompletionFlags::BUFFER)
-    .bits();
+    .bits()
+    | WITHIN;
 
 /// What a completion says, as an operation is told. The offset is where in a buffer of a group its
 /// bytes begin.
@@ -125,7 +126,7 @@ impl Store {
             State::Streaming { group, .. } | State::Deserted { group, .. } => {
                 self.settle_item(group, done, id, due)
             }
-            State::Ended { .. } | State::EndedWithin { .. } | State::Dry { .. } | State::Spent => {
+            State::Ended { .. } | State::Dry { .. } | State::Spent => {
                 debug_assert!(false, "the kernel does not have slot {id:?}");
                 true
             }
@@ -178,15 +179,7 @@ impl Store {
             done.res
         };
         let flags = done.flags;
-        let ended = if offset == 0 {
-            State::Ended { result, flags }
-        } else {
-            State::EndedWithin {
-                result,
-                flags,
-                offset,
-            }
-        };
+        let ended = State::ended_within(result, flags, offset);
         match mem::replace(state, ended) {
             State::Shared { .. } => {
                 due.end_shared(1);

@@ -230,38 +230,31 @@ impl<R: RingRef, O: Operation> Ticket<R, O> {
 
     /// Leaves a waker where the operation is kept.
     #[inline(never)]
-    fn leave_waker(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<O::Output> {
-        let (id, waker) = (self.id, context.waker().clone());
-        match self.ring.with(KEY, |core| core.set_waker(id, waker)) {
-            Ok(None) => Poll::Pending,
+    fn leave_waker(&self, waker: &Waker) {
+        let waker = waker.clone();
+        match self.ring.with(KEY, |core| core.set_waker(self.id, waker)) {
+            Ok(None) => {}
             other => self.take_back(other),
         }
     }
 
-    /// The same, if there is not this one yet, and the operation has not ended.
+    /// The same, if there is not this one yet.
     #[cold]
     #[inline(never)]
-    fn look_closer(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<O::Output> {
-        let (id, waker) = (self.id, context.waker());
-        if self.ring.with(KEY, |core| core.has_waker(id, waker)) {
-            return Poll::Pending;
+    fn replace_waker(&self, waker: &Waker) {
+        if !self.ring.with(KEY, |core| core.has_waker(self.id, waker)) {
+            self.leave_waker(waker);
         }
-        self.leave_waker(context)
     }
 
-    /// Drops a waker where the ring is not borrowed: another that was left before; or this one, for an
-    /// operation that has ended, and whose output this gives.
+    /// Drops a waker that was left before, where the ring is not borrowed. Wakes one that could not be
+    /// left, since the operation has ended on another thread.
     #[cold]
     #[inline(never)]
-    fn take_back(mut self: Pin<&mut Self>, waker: Result<Option<Waker>, Waker>) -> Poll<O::Output> {
-        let goes_on = waker.is_ok();
-        drop(waker);
-        if goes_on {
-            return Poll::Pending;
-        }
-        match self.take_done() {
-            Some(output) => Poll::Ready(output),
-            None => panic!("the output was taken before"),
+    fn take_back(&self, waker: Result<Option<Waker>, Waker>) {
+        if let Err(waker) = waker {
+            assert!(self.id != SlotId::NONE, "the output was taken before");
+            waker.wake();
         }
     }
 
@@ -317,8 +310,14 @@ impl<R: RingRef, O: Operation> Future for Ticket<R, O> {
                 Poll::Ready(unsafe { O::complete(operation, done) })
             }
             Polled::Waits => Poll::Pending,
-            Polled::NeedsWaker => self.leave_waker(context),
-            Polled::Unclear => self.look_closer(context),
+            Polled::NeedsWaker => {
+                self.leave_waker(waker);
+                Poll::Pending
+            }
+            Polled::Unclear => {
+                self.replace_waker(waker);
+                Poll::Pending
+            }
         }
     }
 }

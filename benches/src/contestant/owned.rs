@@ -1,6 +1,7 @@
 //! This library's owned layer: tickets, futures, and rings for one kind of operation.
 
 use std::fs::File;
+use std::hint::black_box;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::pin::Pin;
@@ -13,6 +14,11 @@ use lio_uring::owned::{self, Nop, Operation, UniformRing};
 
 use super::{Contestant, ENTRIES, Ring};
 use crate::work::{BLOCK, Blocks};
+
+pub(super) const NO_RING: Contestant = Contestant {
+    name: "no ring: owning and keeping",
+    open: |_| Box::new(NoRing),
+};
 
 pub(super) const TICKETS: Contestant = Contestant {
     name: "lio-uring, owned, tickets",
@@ -41,6 +47,31 @@ pub(super) const UNIFORM: Contestant = Contestant {
 
 /// Tickets, which so many tasks poll before their operations can have ended, too.
 struct Tickets<const TASKS: usize>(owned::Ring);
+
+/// Nothing is done but what the others do besides: operations are made, kept in a row, and their output
+/// is taken.
+struct NoRing;
+
+impl NoRing {
+    #[inline]
+    fn rounds<T, O: Operation>(
+        batch: u32,
+        rounds: u32,
+        mut things: T,
+        operation: impl Fn(&mut T, u32) -> O,
+        output: impl Fn(O) -> O::Output,
+        take: impl Fn(&mut T, O::Output),
+    ) {
+        let mut kept = Vec::with_capacity(batch as usize);
+        for _ in 0..rounds {
+            kept.extend((0..batch).map(|n| operation(&mut things, n)));
+            black_box(&mut kept);
+            while let Some(operation) = kept.pop() {
+                take(&mut things, output(operation));
+            }
+        }
+    }
+}
 
 /// A task that does not run.
 struct Task(AtomicBool);
@@ -173,6 +204,18 @@ fn check((): &mut (), done: io::Result<()>) {
 fn put_back(shelf: &mut Shelf, (read, buffer): (io::Result<usize>, Box<[u8]>)) {
     read.expect("a block");
     shelf.buffers.push(buffer);
+}
+
+impl Ring for NoRing {
+    fn nops(&mut self, batch: u32, rounds: u32) {
+        Self::rounds(batch, rounds, (), |(), _| black_box(Nop), |_| Ok(()), check);
+    }
+
+    fn reads(&mut self, batch: u32, rounds: u32, blocks: &Blocks) {
+        let things = Shelf::new(blocks, batch);
+        let output = |read: Read| (Ok(BLOCK as usize), read.buffer);
+        Self::rounds(batch, rounds, things, Shelf::read, output, put_back);
+    }
 }
 
 impl<const TASKS: usize> Ring for Tickets<TASKS> {
