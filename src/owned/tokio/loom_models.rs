@@ -100,7 +100,12 @@ impl Wake for Calls {
 
 /// A ring without a driver: the models' threads do what it does.
 fn ring() -> TokioRef {
-    let halves = IoUringParams::default().entries(1).halves();
+    ring_of(1)
+}
+
+/// The same, to which so many operations can be pushed at a time.
+fn ring_of(entries: u32) -> TokioRef {
+    let halves = IoUringParams::default().entries(entries).halves();
     let core = Core::new(halves.expect("a ring"));
     TokioRef(Arc::new(Shared {
         room: Semaphore::new(core.capacity() as usize),
@@ -128,11 +133,12 @@ fn push_stream(ring: &TokioRef, items: &Count, operations: &Count) -> Stream<Tok
     Stream::push(ring.clone(), operation).unwrap_or_else(|_| panic!("no room"))
 }
 
-/// Every slot is free, and there is a permit for each.
+/// Every slot is free, there is a permit for each, and nobody waits.
 fn assert_free(ring: &TokioRef) {
     ring.flush();
     let (taken, capacity) = ring.with(KEY, |core| (core.taken(), core.capacity()));
     assert_eq!(taken, 0);
+    assert!(ring.with(KEY, |core| core.store.shared_waker.is_free()));
     assert_eq!(ring.0.room.available_permits(), capacity as usize);
 }
 
@@ -189,6 +195,87 @@ fn ticket_that_is_dropped_while_its_operation_ends_is_disposed_of_once() {
         assert_eq!(count.get(), 1);
         assert!(calls.get() <= 1);
         assert_eq!(Arc::strong_count(&task), 1, "a waker is left");
+        assert_free(&ring);
+    });
+}
+
+#[test]
+fn task_is_woken_for_operations_that_end_in_several_passes() {
+    // With three threads, all orders would take hours.
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let (ring, count) = (ring_of(2), Count::default());
+        let mut tickets = vec![push(&ring, &count), push(&ring, &count)];
+        let drivers = [(); 2].map(|()| {
+            let driver = ring.clone();
+            thread::spawn(move || driver.flush())
+        });
+        block_on(poll_fn(|context| {
+            tickets.retain_mut(|ticket| pin!(ticket).poll(context).is_pending());
+            if tickets.is_empty() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        }));
+        for driver in drivers {
+            driver.join().expect("no panic");
+        }
+        assert_eq!(count.get(), 2);
+        assert_free(&ring);
+    });
+}
+
+#[test]
+fn tasks_side_by_side_are_woken_and_their_wakers_given_up() {
+    loom::model(|| {
+        let (ring, count, calls) = (ring_of(2), Count::default(), Count::default());
+        let mut first = push(&ring, &count);
+        let task = Arc::new(Calls(calls.clone()));
+        let waker = Waker::from(Arc::clone(&task));
+        let polled = pin!(&mut first).poll(&mut Context::from_waker(&waker));
+        assert!(polled.is_pending());
+        drop(waker);
+        let driver = ring.clone();
+        let driver = thread::spawn(move || driver.flush());
+        // Its waker is the shared one if the other has ended before.
+        let second = push(&ring, &count);
+        ring.flush();
+        assert_eq!(block_on(second), 0);
+        driver.join().expect("no panic");
+        assert_eq!(calls.get(), 1);
+        assert_eq!(Arc::strong_count(&task), 1, "a waker is left");
+        drop(first);
+        assert_eq!(count.get(), 2);
+        assert_free(&ring);
+    });
+}
+
+#[test]
+fn shared_waker_that_is_being_called_is_not_given_up() {
+    loom::model(|| {
+        let (ring, count, calls) = (ring_of(2), Count::default(), Count::default());
+        let task = Arc::new(Calls(calls.clone()));
+        let waker = Waker::from(Arc::clone(&task));
+        let waits = |ticket: &mut Ticket<_, _>| {
+            let polled = pin!(ticket).poll(&mut Context::from_waker(&waker));
+            polled.is_pending()
+        };
+        let mut first = push(&ring, &count);
+        assert!(waits(&mut first));
+        let driver = ring.clone();
+        let driver = thread::spawn(move || driver.flush());
+        // The driver may be about to call the waker, which this one ends the last wait for.
+        let mut second = push(&ring, &count);
+        let waited = waits(&mut second);
+        ring.flush();
+        driver.join().expect("no panic");
+        drop(waker);
+        assert_eq!(Arc::strong_count(&task), 1, "a waker is left");
+        assert!((1..=1 + usize::from(waited)).contains(&calls.get()));
+        drop((first, second));
+        assert_eq!(count.get(), 2);
         assert_free(&ring);
     });
 }
