@@ -7,6 +7,7 @@ mod kernel;
 
 use std::cell::RefCell;
 use std::io::Read as _;
+use std::mem::forget;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -181,7 +182,8 @@ fn dropped_and_forgotten_tickets_give_the_waker_up() {
     }
     drop(tickets.pop());
     assert_eq!(task.told(), (0, 1));
-    std::mem::forget(tickets.pop());
+    #[expect(clippy::mem_forget, reason = "that is what is tested")]
+    forget(tickets.pop());
     drop(tickets.pop());
     // What is forgotten is still waited for.
     assert_eq!(task.told(), (0, 1));
@@ -209,19 +211,20 @@ fn ring_that_ends_wakes_and_gives_the_waker_up() {
         for _ in 0..2 {
             let (mut ticket, peer) = silent(|poll| ring.push(poll).expect("room"));
             assert!(task.poll(&mut ticket).is_pending());
-            std::mem::forget(ticket);
+            #[expect(clippy::mem_forget, reason = "that is what is tested")]
+            forget(ticket);
             peers.push(peer);
         }
         if submits {
             ring.submit().expect("a submission");
         }
         drop(ring);
-        let (wakes, wakers) = task.told();
+        let (wakes, left) = task.told();
         assert!(
             wakes > before,
             "nobody told of the end, submitted: {submits}"
         );
-        assert_eq!(wakers, 0, "submitted: {submits}");
+        assert_eq!(left, 0, "submitted: {submits}");
     }
 }
 
@@ -241,7 +244,8 @@ fn waits_for_two<F: Fn() + Send + Sync + 'static>(task: &Arc<Task<F>>) -> UnixSt
     let mut ends = ring.push_shared(Nop).expect("room");
     assert!(task.poll(&mut goes_on).is_pending());
     assert!(task.poll(&mut ends).is_pending());
-    std::mem::forget(ends);
+    #[expect(clippy::mem_forget, reason = "that is what is tested")]
+    forget(ends);
     WAITS.with_borrow_mut(|waits| waits.push(goes_on));
     peer
 }
@@ -317,7 +321,7 @@ fn zero_copy_sends_wake_with_their_notifications() {
     let socket = Rc::new(socket.expect("a connection"));
     let (mut peer, _) = listener.accept().expect("a connection");
     let task = idle();
-    let send = |byte| {
+    let begin = |byte| {
         let (socket, buffer) = (Rc::clone(&socket), vec![byte; 1000]);
         let flags = 0;
         let send = SendZc {
@@ -329,7 +333,7 @@ fn zero_copy_sends_wake_with_their_notifications() {
         assert!(task.poll(&mut ticket).is_pending());
         ticket
     };
-    let mut sends = [send(b'a'), send(b'b'), send(b'c')];
+    let mut sends = [begin(b'a'), begin(b'b'), begin(b'c')];
     assert_eq!(task.told(), (0, 1));
     while sends.iter().any(|send| !send.is_done()) {
         let woken = task.told().0;
@@ -342,10 +346,10 @@ fn zero_copy_sends_wake_with_their_notifications() {
     }
     assert_eq!(task.told().1, 0);
     for (byte, send) in b"abc".iter().zip(&mut sends) {
-        let Poll::Ready((sent, buffer)) = task.poll(send) else {
+        let Poll::Ready((count, buffer)) = task.poll(send) else {
             panic!("it has not ended");
         };
-        assert_eq!((sent.expect("sent"), buffer), (1000, vec![*byte; 1000]));
+        assert_eq!((count.expect("sent"), buffer), (1000, vec![*byte; 1000]));
         let mut read = vec![0; 1000];
         peer.read_exact(&mut read).expect("what was sent");
         assert_eq!(read, vec![*byte; 1000]);

@@ -65,15 +65,24 @@ pub struct UniformRing<O: Operation + 'static, T: Threads = OneThread> {
 /// Names an operation in flight, to cancel it. Afterwards it names nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Token {
-    index: u32,
+    place: Place,
     generation: u32,
 }
+
+/// How far a slot is from the beginning of its table, in bytes.
+type Place = u32;
+
+/// That of a slot that never holds an operation.
+const NONE: Place = 0;
+
+/// In place of a free slot's next: the slot is not free.
+const TAKEN: Place = Place::MAX;
 
 /// A slot, at an address that stays the same.
 struct Slot<O> {
     operation: MaybeUninit<O>,
-    /// Of a free one the next that is free; otherwise [`TAKEN`].
-    next: u32,
+    /// Of a free one the next that is free, or [`NONE`]; otherwise [`TAKEN`].
+    next: Place,
     /// How often it has been free before, counted in 32 bits.
     generation: u32,
     /// The result of a zero-copy send, whose notification is still to come; or the group that the
@@ -81,17 +90,12 @@ struct Slot<O> {
     note: i32,
 }
 
-/// The slot is not free.
-const TAKEN: u32 = u32::MAX;
-
-/// There is no other free slot.
-const NONE: u32 = u32::MAX - 1;
-
-/// The slots, made once.
+/// The slots, made once. The first is [`NONE`].
 struct Table<O> {
     slots: NonNull<Slot<O>>,
-    len: u32,
-    free: u32,
+    /// How far the last one's end is from the beginning, in bytes.
+    end: Place,
+    free: Place,
     in_flight: u32,
 }
 
@@ -99,11 +103,20 @@ struct Table<O> {
 unsafe impl<O: std::marker::Send> std::marker::Send for Table<O> {}
 
 impl<O: Operation> Table<O> {
+    /// So many slots, or as many as there are places for.
     fn new(len: u32) -> Self {
-        let slots: Box<[Slot<O>]> = (1..=len)
-            .map(|next| Slot {
+        let stride = Self::STRIDE;
+        let len = len.min((Place::MAX / stride).saturating_sub(1));
+        let end = (len + 1) * stride;
+        let slots: Box<[Slot<O>]> = (0..end)
+            .step_by(stride as usize)
+            .map(|place| Slot {
                 operation: MaybeUninit::uninit(),
-                next: if next < len { next } else { NONE },
+                next: if end - place > stride {
+                    place + stride
+                } else {
+                    NONE
+                },
                 generation: 0,
                 note: 0,
             })
@@ -111,50 +124,80 @@ impl<O: Operation> Table<O> {
         Self {
             // Not a box, which would claim that nobody else uses what is in it.
             slots: NonNull::from(Box::leak(slots)).cast(),
-            len,
-            free: if len > 0 { 0 } else { NONE },
+            end,
+            free: if len > 0 { stride } else { NONE },
             in_flight: 0,
         }
     }
 
+    /// How many slots there are for operations.
+    fn len(&self) -> u32 {
+        self.end / Self::STRIDE - 1
+    }
+
+    /// The place that an entry was pushed for, if its number is that of one.
+    #[inline]
+    fn place(&self, number: u64) -> Option<Place> {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "it is below a number of 32 bits"
+        )]
+        (number < self.end.into()).then_some(number as Place)
+    }
+
     /// A slot. There must be such a one.
     #[inline]
-    fn slot(&self, index: u32) -> *mut Slot<O> {
-        debug_assert!(index < self.len);
+    fn slot(&self, place: Place) -> *mut Slot<O> {
+        debug_assert!(place < self.end && place.is_multiple_of(Self::STRIDE));
         // SAFETY: there are so many slots.
-        unsafe { self.slots.add(index as usize) }.as_ptr()
+        unsafe { self.slots.byte_add(place as usize) }.as_ptr()
     }
 
     /// Where a slot has its operation.
     #[inline]
-    fn place(&self, index: u32) -> *mut O {
+    fn operation(&self, place: Place) -> *mut O {
         // SAFETY: within the slot.
-        unsafe { &raw mut (*self.slot(index)).operation }.cast()
+        unsafe { &raw mut (*self.slot(place)).operation }.cast()
     }
 
     #[inline]
-    fn next(&mut self, index: u32) -> &mut u32 {
+    fn next(&mut self, place: Place) -> &mut Place {
         // SAFETY: the field is the table's, which is borrowed mutably; the kernel uses no more of the
         // slot than the operation.
-        unsafe { &mut (*self.slot(index)).next }
+        unsafe { &mut (*self.slot(place)).next }
+    }
+
+    /// The first slot from a number on that has an operation which was pushed.
+    fn next_taken(&self, from: u64) -> Option<Place> {
+        let from = Place::try_from(from).ok()?.max(Self::STRIDE);
+        (from.checked_next_multiple_of(Self::STRIDE)?..self.end)
+            .step_by(Self::STRIDE as usize)
+            .find(|&place| self.is_taken(place))
     }
 
     /// Whether a slot has an operation that was pushed.
-    fn is_taken(&self, index: u32) -> bool {
+    fn is_taken(&self, place: Place) -> bool {
         // SAFETY: as above, but for a borrow that shares.
-        unsafe { (*self.slot(index)).next == TAKEN }
+        unsafe { (*self.slot(place)).next == TAKEN }
+    }
+
+    /// Whether there is an operation that a token names. The token may be another table's.
+    fn holds(&mut self, token: Token) -> bool {
+        let Token { place, generation } = token;
+        let is_one = place != NONE && place < self.end && place.is_multiple_of(Self::STRIDE);
+        is_one && self.is_taken(place) && *self.generation(place) == generation
     }
 
     #[inline]
-    fn generation(&mut self, index: u32) -> &mut u32 {
+    fn generation(&mut self, place: Place) -> &mut u32 {
         // SAFETY: as above.
-        unsafe { &mut (*self.slot(index)).generation }
+        unsafe { &mut (*self.slot(place)).generation }
     }
 
     #[inline]
-    fn note(&mut self, index: u32) -> &mut i32 {
+    fn note(&mut self, place: Place) -> &mut i32 {
         // SAFETY: as above.
-        unsafe { &mut (*self.slot(index)).note }
+        unsafe { &mut (*self.slot(place)).note }
     }
 
     /// Takes the operation out of a slot, which is free then.
@@ -163,17 +206,17 @@ impl<O: Operation> Table<O> {
     ///
     /// The slot holds one, which the kernel does not use any longer.
     #[inline]
-    unsafe fn take(&mut self, index: u32) -> (Token, O) {
+    unsafe fn take(&mut self, place: Place) -> (Token, O) {
         // SAFETY: the caller's promise.
-        let operation = unsafe { self.place(index).read() };
-        let generation = self.generation(index);
+        let operation = unsafe { self.operation(place).read() };
+        let generation = self.generation(place);
         let token = Token {
-            index,
+            place,
             generation: *generation,
         };
         *generation = generation.wrapping_add(1);
-        *self.next(index) = self.free;
-        self.free = index;
+        *self.next(place) = self.free;
+        self.free = place;
         self.in_flight -= 1;
         (token, operation)
     }
@@ -181,29 +224,25 @@ impl<O: Operation> Table<O> {
     /// What has ended with a completion, if it is the last of an operation.
     #[inline]
     fn settle(&mut self, done: Completion, groups: &mut Groups) -> Option<(Token, O, Completion)> {
-        if done.user_data >= self.len.into() {
-            return None;
-        }
-        #[expect(clippy::cast_possible_truncation, reason = "it was compared")]
-        let index = done.user_data as u32;
+        let place = self.place(done.user_data)?;
         let mut told = told(done.res, done.flags, 0);
         if done.flags & RARE != 0 {
-            told = self.tell(done, index, groups)?;
+            told = self.tell(done, place, groups)?;
         }
-        // SAFETY: a number below that of the slots is that of an operation that was pushed, and this
-        // is its last completion.
-        let (token, operation) = unsafe { self.take(index) };
+        // SAFETY: a number below the end is that of an operation that was pushed, and this is its last
+        // completion.
+        let (token, operation) = unsafe { self.take(place) };
         Some((token, operation, told))
     }
 
     /// What an operation is told that completes twice, or that has got a buffer, when it has ended.
     #[cold]
     #[inline(never)]
-    fn tell(&mut self, done: Completion, index: u32, groups: &mut Groups) -> Option<Completion> {
-        let note = *self.note(index);
+    fn tell(&mut self, done: Completion, place: Place, groups: &mut Groups) -> Option<Completion> {
+        let note = *self.note(place);
         let offset = groups.offset(group_of(note), &done);
         if done.more() {
-            *self.note(index) = done.res;
+            *self.note(place) = done.res;
             return None;
         }
         let result = if done.is_notification() {
@@ -215,9 +254,20 @@ impl<O: Operation> Table<O> {
     }
 }
 
+impl<O> Table<O> {
+    /// How far a slot is from the next, in bytes.
+    const STRIDE: Place = {
+        assert!(size_of::<Slot<O>>() <= Place::MAX as usize);
+        #[expect(clippy::cast_possible_truncation, reason = "it was compared")]
+        let stride = size_of::<Slot<O>>() as Place;
+        stride
+    };
+}
+
 impl<O> Drop for Table<O> {
     fn drop(&mut self) {
-        let slots = NonNull::slice_from_raw_parts(self.slots, self.len as usize);
+        let slots = self.end / Self::STRIDE;
+        let slots = NonNull::slice_from_raw_parts(self.slots, slots as usize);
         // SAFETY: it was leaked from such a box, and is nobody else's.
         drop(unsafe { Box::from_raw(slots.as_ptr()) });
     }
@@ -261,31 +311,31 @@ impl<O: Operation, T: Threads> UniformRing<O, T> {
     /// is submitted, or there are as many operations as the ring can have.
     #[inline]
     pub fn push(&mut self, operation: O) -> Result<Token, Full<O>> {
-        let index = self.slots.free;
-        if index == NONE {
+        let place = self.slots.free;
+        if place == NONE {
             return Err(Full(operation));
         }
-        let place = self.slots.place(index);
+        let room = self.slots.operation(place);
         // SAFETY: the slot is free, and has room for an operation.
-        unsafe { place.write(operation) };
+        unsafe { room.write(operation) };
         // Should this panic, the operation is leaked, and the slot is still free.
         // SAFETY: it was just written, and nobody else uses it.
-        let sqe = unsafe { &mut *place }.entry();
+        let sqe = unsafe { &mut *room }.entry();
         // SAFETY: what the entry names is the operation's, which stays in its slot until the last
         // completion has been taken, or is leaked there.
-        if unsafe { push_own(&mut self.sq, &sqe, index.into()) }.is_err() {
+        if unsafe { push_own(&mut self.sq, &sqe, place.into()) }.is_err() {
             // SAFETY: it was written, and the kernel has not seen it.
-            return Err(Full(unsafe { place.read() }));
+            return Err(Full(unsafe { room.read() }));
         }
         let note = note_of(&sqe);
         if note != 0 {
-            *self.slots.note(index) = note;
+            *self.slots.note(place) = note;
         }
-        self.slots.free = replace(self.slots.next(index), TAKEN);
+        self.slots.free = replace(self.slots.next(place), TAKEN);
         self.slots.in_flight += 1;
         Ok(Token {
-            index,
-            generation: *self.slots.generation(index),
+            place,
+            generation: *self.slots.generation(place),
         })
     }
 
@@ -331,11 +381,8 @@ impl<O: Operation, T: Threads> UniformRing<O, T> {
     ///
     /// [`Full`] if there is no room for the request.
     pub fn cancel(&mut self, token: Token) -> Result<(), Full<()>> {
-        let Token { index, generation } = token;
-        let waits = index < self.slots.len
-            && self.slots.is_taken(index)
-            && *self.slots.generation(index) == generation;
-        if waits && !push_cancel(&mut self.sq, index.into(), Asked::new()) {
+        let number = token.place.into();
+        if self.slots.holds(token) && !push_cancel(&mut self.sq, number, Asked::new()) {
             return Err(Full(()));
         }
         Ok(())
@@ -349,7 +396,7 @@ impl<O: Operation, T: Threads> UniformRing<O, T> {
 
     /// How many operations there can be at a time.
     pub fn capacity(&self) -> u32 {
-        self.slots.len
+        self.slots.len()
     }
 
     /// The ring's descriptor, to be polled: it is readable when something has ended.
@@ -410,18 +457,15 @@ impl<O: Operation, T: Threads> Draining for UniformRing<O, T> {
     }
 
     fn next_in_flight(&self, from: u64) -> Option<u64> {
-        let from = u32::try_from(from).ok()?;
-        let taken = (from..self.slots.len).find(|&index| self.slots.is_taken(index));
-        taken.map(u64::from)
+        self.slots.next_taken(from).map(u64::from)
     }
 
     fn dispose_of_withdrawn(&mut self, number: u64) {
-        let index = u32::try_from(number).ok();
-        let Some(index) = index.filter(|&index| index < self.slots.len) else {
+        let Some(place) = self.slots.place(number) else {
             return;
         };
         // SAFETY: the operation was pushed, and the kernel has never had it.
-        let (_, operation) = unsafe { self.slots.take(index) };
+        let (_, operation) = unsafe { self.slots.take(place) };
         // SAFETY: it stands for that which will never come.
         unsafe { operation.abandon(withdrawn(NOBODY)) };
     }
