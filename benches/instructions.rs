@@ -59,7 +59,7 @@ fn main() -> ExitCode {
     header.extend(COLUMNS.map(|(operation, batch)| format!("{operation:?} {batch}")));
     let mut table = table(&header);
     let mut regressions = Vec::new();
-    for (index, contestant) in Contestant::ALL.iter().enumerate() {
+    for (index, contestant) in counted().enumerate() {
         let name = contestant.name;
         if args.only.as_ref().is_some_and(|only| !name.contains(only)) {
             continue;
@@ -88,6 +88,11 @@ fn main() -> ExitCode {
     }
 }
 
+/// Whose instructions are counted.
+fn counted() -> impl Iterator<Item = Contestant> {
+    Contestant::ALL.iter().copied().chain([Contestant::NO_RING])
+}
+
 /// The instructions that one operation of a batch costs a contestant.
 fn cost(contestant: usize, operation: Operation, batch: u32) -> f64 {
     let [few, many] = [FEW, MANY].map(|rounds| {
@@ -108,7 +113,8 @@ fn do_work(work: &[String]) {
         unreachable!("clap counts them");
     };
     let index: usize = contestant.parse().expect("an index");
-    Contestant::ALL[index].work(Work {
+    let contestant = counted().nth(index).expect("a contestant");
+    contestant.work(Work {
         operation: clap::ValueEnum::from_str(operation, true).expect("an operation"),
         batch: batch.parse().expect("a number"),
         rounds: rounds.parse().expect("a number"),

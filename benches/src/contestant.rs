@@ -46,12 +46,14 @@ impl Contestant {
         lio_uring::PLAIN,
         lio_uring::BATCH,
         lio_uring::SETS,
-        owned::NO_RING,
         owned::TICKETS,
         owned::FUTURES,
         owned::TASKS,
         owned::UNIFORM,
     ];
+
+    /// What the owned ones do besides.
+    pub const NO_RING: Self = owned::NO_RING;
 
     /// Those that differ in how their ring is made.
     pub const RINGS: &[Self] = &[

@@ -463,8 +463,7 @@ impl<T: Threads> Core<T> {
                 store.settle_rarely(done.user_data, packed(done), due),
             )
         });
-        due.end_shared(ended_shared);
-        due.wake_shared(&mut store.shared_waker);
+        due.wake_shared(&mut store.shared_waker, ended_shared);
     }
 
     /// Ends all operations, as dropping does, and says how many did not end in time.
@@ -501,7 +500,7 @@ impl<T: Threads> Draining for Core<T> {
         }
         let mut due = Due::new();
         self.store.settle(withdrawn(number), &mut due);
-        due.wake_shared(&mut self.store.shared_waker);
+        due.wake_shared(&mut self.store.shared_waker, 0);
         due.mark_withdrawn();
         due.finish(self);
     }

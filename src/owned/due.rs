@@ -5,7 +5,7 @@
     reason = "what is left to do belongs into the pass over the completions"
 )]
 
-use std::mem::{MaybeUninit, replace};
+use std::mem::MaybeUninit;
 use std::task::Waker;
 
 use super::drain::NOBODY;
@@ -120,8 +120,6 @@ pub(super) struct Due {
     /// Those from the first up to the end are still to be woken.
     first: usize,
     end: usize,
-    /// How many operations have ended that the task of the shared waker waits for.
-    ended_shared: u32,
     wake_up: Option<WakeUp>,
     last: Option<Last>,
 }
@@ -133,7 +131,6 @@ impl Due {
             wakers: [const { MaybeUninit::uninit() }; WAKERS],
             first: 0,
             end: 0,
-            ended_shared: 0,
             wake_up: None,
             last: None,
         }
@@ -148,18 +145,12 @@ impl Due {
         self.end < WAKERS
     }
 
-    /// Notes that so many operations have ended that the task of the shared waker waits for.
+    /// Adds the task of the shared waker, of which so many operations have ended, and others that are
+    /// noted there. A pass ends with this.
     #[inline]
-    pub(super) fn end_shared(&mut self, operations: u32) {
-        self.ended_shared += operations;
-    }
-
-    /// Adds the task of the shared waker, if operations have ended that it waits for. A pass ends with
-    /// this.
-    #[inline]
-    pub(super) fn wake_shared(&mut self, shared: &mut SharedWaker) {
-        if self.ended_shared > 0 {
-            self.wake_up = Some(shared.wake_up(replace(&mut self.ended_shared, 0)));
+    pub(super) fn wake_shared(&mut self, shared: &mut SharedWaker, ended: u32) {
+        if ended + shared.noted > 0 {
+            self.wake_up = Some(shared.wake_up(ended));
         }
     }
 

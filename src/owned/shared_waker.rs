@@ -1,6 +1,6 @@
 //! A waker that operations have in common.
 
-use std::mem::{ManuallyDrop, replace};
+use std::mem::{ManuallyDrop, replace, take};
 use std::task::Waker;
 
 use super::due::Slots;
@@ -15,6 +15,8 @@ pub(super) struct SharedWaker {
     waker: Waker,
     /// How many operations in flight it waits for, and how often it is lent.
     users: u32,
+    /// How many of those operations have ended in the pass that is going on.
+    pub(super) noted: u32,
 }
 
 impl SharedWaker {
@@ -22,6 +24,7 @@ impl SharedWaker {
         Self {
             waker: Waker::noop().clone(),
             users: 0,
+            noted: 0,
         }
     }
 
@@ -58,8 +61,9 @@ impl SharedWaker {
         None
     }
 
-    /// What wakes the task of which so many operations have ended.
+    /// What wakes the task of which so many operations have ended, besides those that are noted.
     pub(super) fn wake_up(&mut self, ended: u32) -> WakeUp {
+        let ended = ended + take(&mut self.noted);
         if let Some(waker) = self.leave(ended) {
             return WakeUp {
                 waker: ManuallyDrop::new(waker),

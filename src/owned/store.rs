@@ -182,7 +182,7 @@ impl Store {
         let ended = State::ended_within(result, flags, offset);
         match mem::replace(state, ended) {
             State::Shared { .. } => {
-                due.end_shared(1);
+                self.shared_waker.noted += 1;
                 true
             }
             State::Awaited { waker, .. } => due.wake(waker),

@@ -16,7 +16,7 @@ use super::{Contestant, ENTRIES, Ring};
 use crate::work::{BLOCK, Blocks};
 
 pub(super) const NO_RING: Contestant = Contestant {
-    name: "no ring: owning and keeping",
+    name: "no ring, owned",
     open: |_| Box::new(NoRing),
 };
 
