@@ -370,6 +370,89 @@ fn more_than_the_kernel_takes_at_a_time_is_sent_by_rearming() {
     assert!(reader.join().expect("no panic") == wanted);
 }
 
+/// What somebody does to a queue, its stream and the other end of the socket, at random.
+fn sends_at_random(seed: u64, wanted: &[u8]) -> Option<()> {
+    const COUNT: u16 = 8;
+    let mut random = fastrand::Rng::with_seed(seed);
+    let ring = ring();
+    let mut queue = queue(&ring, COUNT, random.u32(1..5000))?;
+    let (socket, mut peer) = UnixStream::pair().expect("a pair");
+    peer.set_nonblocking(true).expect("a socket");
+    let socket = Rc::new(socket);
+    let (mut written, mut got) = (0, Vec::new());
+    let mut streams = Vec::new();
+    for _ in 0..300 {
+        match random.u8(..12) {
+            0..3 => {
+                let more = &wanted[written..][..random.usize(..MUCH / 64)];
+                match queue.write(more) {
+                    Ok(count) => written += count,
+                    Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+                }
+            }
+            3..5 if streams.len() < 4 => {
+                let bundle = SendBundle::new(Rc::clone(&socket), queue.clone());
+                streams.extend(ring.push_stream(bundle));
+            }
+            5..7 => ring.submit().expect("a submission"),
+            7..9 => {
+                for stream in &mut streams {
+                    if let Some(Err(error)) = stream.try_next() {
+                        // It was stopped, or another one sends.
+                        let stopped = [libc::ECANCELED, libc::EINTR, libc::EINVAL].map(Some);
+                        let is_stopped = stopped.contains(&error.raw_os_error());
+                        assert!(is_stopped, "seed {seed}: {error}");
+                    }
+                    if stream.end().is_some() && random.bool() {
+                        let _full_or_armed = stream.rearm();
+                    }
+                }
+            }
+            9 if !streams.is_empty() => drop(streams[0].cancel()),
+            10 if !streams.is_empty() => drop(streams.swap_remove(random.usize(..streams.len()))),
+            _ => {
+                let mut some = vec![0; random.usize(..30_000)];
+                if let Ok(count) = peer.read(&mut some) {
+                    got.extend_from_slice(&some[..count]);
+                }
+            }
+        }
+    }
+    drop(streams);
+    while ring.operations() > 0 {
+        ring.submit_and_wait(1).expect("a submission");
+    }
+    peer.set_nonblocking(false).expect("a socket");
+    let reader = thread::spawn(move || {
+        peer.read_to_end(&mut got).expect("no error");
+        got
+    });
+    while !queue.is_empty() {
+        send_all(&ring, Rc::clone(&socket), &queue)
+            .1
+            .expect("no error");
+    }
+    assert_eq!(queue.free(), usize::from(COUNT), "seed {seed}");
+    drop((ring, queue, socket));
+    let got = reader.join().expect("no panic");
+    assert_eq!(got.len(), written, "seed {seed}");
+    assert!(
+        got == wanted[..written],
+        "seed {seed}: other bytes than were written"
+    );
+    Some(())
+}
+
+#[test]
+fn whatever_is_done_at_random_all_is_sent_once_in_its_order() {
+    let wanted = bytes(4 * MUCH);
+    for seed in 0..100 {
+        if sends_at_random(seed, &wanted).is_none() {
+            return;
+        }
+    }
+}
+
 #[test]
 fn operation_that_is_given_back_lets_others_send() {
     let ring = Ring::new(1).expect("a ring");

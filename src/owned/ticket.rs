@@ -103,6 +103,8 @@ impl<'a, R: RingRef, O> Unpushed<'a, R, O> {
     }
 
     /// Takes the operation out again.
+    #[cold]
+    #[inline(never)]
     pub(super) fn take(self) -> O {
         let this = ManuallyDrop::new(self);
         // SAFETY: it is not dropped after this.
