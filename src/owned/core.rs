@@ -1,5 +1,6 @@
 //! The queues of a ring and the slots of its operations, and what happens to them.
 
+use std::cell::UnsafeCell;
 use std::io;
 use std::mem::{ManuallyDrop, replace};
 use std::ops::ControlFlow;
@@ -31,6 +32,21 @@ const OVERFLOWS: u32 = 256;
 /// The operation has ended already.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HasEnded;
+
+/// An operation that was taken out of its slot.
+#[derive(Debug)]
+pub(super) struct Taken<O> {
+    /// In a cell, so that no value of its bytes can stand for there being none: they would be looked at.
+    operation: UnsafeCell<O>,
+    pub(super) done: Completion,
+}
+
+impl<O> Taken<O> {
+    #[inline]
+    pub(super) fn operation(self) -> O {
+        self.operation.into_inner()
+    }
+}
 
 /// What a task finds that waits for an operation.
 #[derive(Debug)]
@@ -170,10 +186,11 @@ impl<T: Threads> Core<T> {
     ///
     /// A ticket has the slot, for an operation of this type, and gives it up if there is a result.
     #[inline]
-    pub(super) unsafe fn take<O>(&mut self, id: SlotId) -> Option<(O, Completion)> {
+    pub(super) unsafe fn take<O>(&mut self, id: SlotId) -> Option<Taken<O>> {
         let done = self.store.table.state(id).ended()?;
         // SAFETY: the caller's promise; the kernel does not use it any longer.
-        Some((unsafe { self.take_out(id) }, done))
+        let operation = UnsafeCell::new(unsafe { self.take_out(id) });
+        Some(Taken { operation, done })
     }
 
     /// The same, for a task that waits for it.

@@ -14,12 +14,11 @@ use std::task::{Context, Poll, Waker};
 
 use super::access::{KEY, RingRef, WaitableRef};
 use super::cancel::CancelRequest;
-use super::core::{Core, Polled};
+use super::core::{Core, Polled, Taken};
 use super::operation::Operation;
 use super::ring::Full;
 use super::slot;
 use super::table::SlotId;
-use crate::completion::Completion;
 use crate::entry::Sqe;
 use crate::error::SubmitError;
 
@@ -216,14 +215,15 @@ impl<R: RingRef, O: Operation> Ticket<R, O> {
     /// The output, if the operation has ended. It can be taken once.
     #[inline]
     fn take_done(&mut self) -> Option<O::Output> {
-        let (operation, done) = self.take_operation()?;
+        let taken = self.take_operation()?;
+        let done = taken.done;
         // SAFETY: it was taken with its own completion.
-        Some(unsafe { operation.complete(done) })
+        Some(unsafe { taken.operation().complete(done) })
     }
 
-    /// The operation, if it has ended, with how it did.
+    /// The operation, if it has ended.
     #[inline]
-    fn take_operation(&mut self) -> Option<(O, Completion)> {
+    fn take_operation(&mut self) -> Option<Taken<O>> {
         // SAFETY: the ticket has the slot, and no longer if this gives the operation.
         let taken = self.ring.with(KEY, |core| unsafe { core.take(self.id) })?;
         self.emptied();
@@ -331,9 +331,10 @@ impl<R: RingRef, O: Operation> Drop for Ticket<R, O> {
             return;
         }
         loop {
-            if let Some((operation, done)) = self.take_operation() {
+            if let Some(taken) = self.take_operation() {
+                let done = taken.done;
                 // SAFETY: it was taken with its own completion.
-                unsafe { operation.abandon(done) };
+                unsafe { taken.operation().abandon(done) };
                 return;
             }
             let (id, cancelled) = (self.id, O::CANCELLED_WHEN_ABANDONED);
