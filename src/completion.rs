@@ -395,8 +395,14 @@ impl<T: Threads, C: CqeSize> CompletionQueue<T, C> {
     /// Whether an empty queue may be filled by entering the kernel.
     #[inline]
     fn must_fetch(&self) -> bool {
-        const FETCH: u32 = sys::IORING_SQ_CQ_OVERFLOW | sys::IORING_SQ_TASKRUN;
-        self.polled || self.sq_flags.load(Ordering::Relaxed) & FETCH != 0
+        self.polled || self.is_held_up()
+    }
+
+    /// Whether the kernel says that it has more: what did not fit, or what it puts off until it is entered.
+    #[inline]
+    pub(crate) fn is_held_up(&self) -> bool {
+        const MORE: u32 = sys::IORING_SQ_CQ_OVERFLOW | sys::IORING_SQ_TASKRUN;
+        self.sq_flags.load(Ordering::Relaxed) & MORE != 0
     }
 
     /// Takes one completion, and tells the kernel.

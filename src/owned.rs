@@ -100,10 +100,10 @@
 //!   `EBADF`.
 //!
 //! Wakers, destructors and the code of operations may use the ring: none of them is called while it
-//! is borrowed. A waker lies in the slot of what it waits for, and leaves it to be called or dropped. One
-//! task at a time has its waker kept beside the slots, once for all that it waits for, with a count of
-//! them, so that it is woken once for what ends together. Called while some of that goes on, it is
-//! counted, too, and is not given up before the call returns.
+//! is borrowed. A waker lies in the slot of what it waits for, and leaves it to be called or dropped. That of
+//! one task at a time is kept beside the slots: what it waits for from then on only counts there, so that
+//! the task is woken once for what ends together. Called while some of that goes on, it is counted, too,
+//! and is not given up before the call returns.
 
 mod access;
 mod address;

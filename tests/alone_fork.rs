@@ -150,25 +150,42 @@ fn child_that_is_made_within_a_pass_leaves_the_queues_alone() {
             self.0.store(unsafe { libc::fork() }, Ordering::Relaxed);
         }
     }
-
-    let ring = Ring::new(8).unwrap();
-    let forks = Arc::new(Forks(AtomicI32::new(-1)));
-    let waker = Waker::from(Arc::clone(&forks));
-    let mut ticket = ring.push(Nop).unwrap();
-    let polled = Pin::new(&mut ticket).poll(&mut Context::from_waker(&waker));
-    assert!(polled.is_pending());
-    let submitted = ring.submit_and_wait(1);
-    let child = forks.0.load(Ordering::Relaxed);
-    if child == 0 {
-        // SAFETY: ends the child at once.
-        unsafe { libc::_exit(i32::from(submitted.is_err())) };
+    struct Idle;
+    impl Wake for Idle {
+        fn wake(self: Arc<Self>) {}
     }
-    Fork(child).succeeds();
-    submitted.unwrap();
-    let Ok(output) = ticket.try_take() else {
-        panic!("it has ended");
-    };
-    output.unwrap();
+
+    // A pass calls so many wakers before it takes more completions.
+    for others in [0, 63, 64, 130] {
+        let ring = Ring::new(256).unwrap();
+        let forks = Arc::new(Forks(AtomicI32::new(-1)));
+        let waker = Waker::from(Arc::clone(&forks));
+        let mut tickets = Vec::new();
+        for n in 0..=others {
+            let mut ticket = ring.push(Nop).unwrap();
+            let idle = Waker::from(Arc::new(Idle));
+            let waker = if n == 1 || others == 0 { &waker } else { &idle };
+            let polled = Pin::new(&mut ticket).poll(&mut Context::from_waker(waker));
+            assert!(polled.is_pending());
+            tickets.push(ticket);
+        }
+        // What is disposed of, or stopped once more, comes after the wakers.
+        drop(ring.push(Nop).unwrap());
+        let submitted = ring.submit_and_wait(others + 1);
+        let child = forks.0.load(Ordering::Relaxed);
+        if child == 0 {
+            // SAFETY: ends the child at once.
+            unsafe { libc::_exit(i32::from(submitted.is_err())) };
+        }
+        Fork(child).succeeds();
+        submitted.unwrap();
+        for ticket in tickets {
+            let Ok(output) = ticket.try_take() else {
+                panic!("it has ended");
+            };
+            output.unwrap();
+        }
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@
 mod kernel;
 
 use std::cell::RefCell;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::mem::forget;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -16,8 +16,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
 
-use lio_uring::owned::{self, Nop, Operation, Ring, SendZc, Ticket};
+use lio_uring::owned::{self, BufferGroupParams, Nop, Operation, RecvPicked, Ring, SendZc, Ticket};
 
 /// A task that counts how often it is woken, and does something each time.
 struct Task<F = fn()> {
@@ -52,6 +53,8 @@ impl<F: Fn() + Send + Sync + 'static> Wake for Task<F> {
     fn wake_by_ref(self: &Arc<Self>) {
         self.wakes.fetch_add(1, Ordering::Relaxed);
         (self.woken)();
+        // That of the test, and that of the waker which is being called.
+        assert!(Arc::strong_count(self) >= 2, "the waker was given up");
     }
 }
 
@@ -199,6 +202,116 @@ fn dropped_and_forgotten_tickets_give_the_waker_up() {
     assert_eq!(next.told(), (0, 1));
     ring.submit_and_wait(2).expect("a submission");
     assert_eq!((task.told(), next.told()), ((1, 0), (1, 0)));
+}
+
+#[test]
+fn waker_beside_the_shared_one_is_given_up_with_its_ticket() {
+    let ring = Ring::new(8).expect("a ring");
+    let tasks = [(); 2].map(|()| idle());
+    let mut tickets = nops(&ring, 2);
+    for (task, ticket) in tasks.iter().zip(&mut tickets) {
+        assert!(task.poll(ticket).is_pending());
+    }
+    assert_eq!(tasks.each_ref().map(Task::told), [(0, 1), (0, 1)]);
+    drop(tickets);
+    assert_eq!(tasks.each_ref().map(Task::told), [(0, 0), (0, 0)]);
+}
+
+#[test]
+fn busy_task_does_not_keep_others_from_being_woken() {
+    let ring = Ring::new(8).expect("a ring");
+    let (waits, busy) = (idle(), idle());
+    let (mut ready, peer) = silent(|poll| ring.push(poll).expect("room"));
+    assert!(waits.poll(&mut ready).is_pending());
+    ring.submit().expect("a submission");
+    // The kernel puts it off until it is asked.
+    drop(peer);
+    for awaited in [true, false] {
+        let mut nop = ring.push(Nop).expect("room");
+        assert!(!awaited || busy.poll(&mut nop).is_pending());
+        ring.submit().expect("a submission");
+        take(nop).expect("no error");
+    }
+    assert_eq!(waits.told(), (1, 0));
+    take(ready).expect("an event");
+}
+
+#[test]
+fn what_did_not_fit_is_taken_in_the_pass_that_wakes() {
+    if kernel::lacks(5, 18, "messages") {
+        return;
+    }
+    let ring = Ring::new(2).expect("a ring");
+    let (reader, task) = (idle(), idle());
+    let mut mail = ring.messages().expect("nobody else takes them");
+    let waker = Waker::from(Arc::clone(&reader));
+    assert!(
+        mail.poll_next(&mut Context::from_waker(&waker))
+            .is_pending()
+    );
+    drop(waker);
+    let mailbox = ring.mailbox().expect("a mailbox");
+    let sender = thread::spawn(move || {
+        for value in 0..100 {
+            mailbox.send(0, value).expect("a message");
+        }
+    });
+    sender.join().expect("no panic");
+    let mut nop = ring.push(Nop).expect("room");
+    assert!(task.poll(&mut nop).is_pending());
+    ring.submit_and_wait(1).expect("a submission");
+    let messages: Vec<_> = std::iter::from_fn(|| mail.try_take()).collect();
+    assert!(messages.into_iter().eq((0..100).map(|value| (0, value))));
+    assert_eq!((reader.told(), task.told()), ((1, 0), (1, 0)));
+}
+
+#[test]
+fn awaited_pieces_of_a_buffer_lie_where_the_kernel_has_put_them() {
+    let ring = Ring::new(8).expect("a ring");
+    let params = BufferGroupParams::new(1, 64).incremental();
+    let Some(group) = kernel::since(6, 12, ring.register_group(params)) else {
+        return;
+    };
+    let (socket, mut peer) = UnixStream::pair().expect("a pair");
+    let socket = Rc::new(socket);
+    let receive = || {
+        let (socket, buffers) = (Rc::clone(&socket), group.clone());
+        let flags = 0;
+        let recv = RecvPicked {
+            socket,
+            buffers,
+            flags,
+        };
+        ring.push(recv).expect("room")
+    };
+    let [one, other] = [(); 2].map(|()| idle());
+    // Those that wait, one after the other; and whether another operation of the first waits before.
+    let ways: [(&[&Arc<Task>], bool); 5] = [
+        (&[], false),
+        (&[&one], false),
+        (&[&one], true),
+        (&[&other], true),
+        (&[&one, &other], false),
+    ];
+    for (tasks, before) in ways {
+        let (mut waits, _peer) = silent(|poll| ring.push(poll).expect("room"));
+        assert!(!before || one.poll(&mut waits).is_pending());
+        let pieces = [b"ab", b"cd"].map(|bytes| {
+            let mut piece = receive();
+            for task in tasks {
+                assert!(task.poll(&mut piece).is_pending());
+            }
+            peer.write_all(bytes).expect("room");
+            while !piece.is_done() {
+                ring.submit_and_wait(1).expect("a submission");
+            }
+            let Poll::Ready(piece) = one.poll(&mut piece) else {
+                panic!("it has not ended");
+            };
+            piece.expect("no error").expect("some bytes")
+        });
+        assert_eq!(pieces.each_ref().map(|piece| &piece[..]), [b"ab", b"cd"]);
+    }
 }
 
 #[test]

@@ -5,16 +5,20 @@
 #[allow(dead_code, reason = "not all of it is needed here")]
 mod kernel;
 
+use std::cell::RefCell;
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use lio_uring::owned::{
     AcceptMulti, BufferGroup, BufferGroupParams, Cancelled, Descriptor, End, Lent, Multishot, Nop,
-    PollMulti, ReadMulti, ReadPicked, RecvBundle, RecvMulti, RecvMultiBundle, RecvPicked, Ring,
-    Stream, Ticks,
+    PollMulti, ReadMulti, ReadPicked, Recv, RecvBundle, RecvMulti, RecvMultiBundle, RecvPicked,
+    Ring, Stream, Ticket, Ticks,
 };
 
 fn ring() -> Ring {
@@ -597,4 +601,63 @@ fn receives_into_groups_do_not_wait_for_more() {
         let bundle = ticket.wait().expect("a submission").expect("no error");
         assert_eq!(bundle.expect("data").to_vec(), b"three");
     }
+}
+
+type Next = Ticket<Rc<Ring>, Recv<UnixStream, Vec<u8>>>;
+
+thread_local! {
+    /// What the waker below uses, which is dropped on this thread alone here.
+    static RING: Rc<Ring> = Rc::new(Ring::new(8).expect("a ring"));
+    static NEXT: RefCell<Option<Next>> = const { RefCell::new(None) };
+}
+
+/// Has the operation whose waker it was end, and another one take its slot.
+struct LeavesItsSlot(Mutex<Option<UnixStream>>);
+
+impl Wake for LeavesItsSlot {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for LeavesItsSlot {
+    fn drop(&mut self) {
+        let ring = RING.with(Rc::clone);
+        while ring.operations() > 0 {
+            ring.submit_and_wait(1).expect("a submission");
+        }
+        let socket = self.0.get_mut().expect("no panic").take();
+        let socket = socket.expect("a socket");
+        let buffer = vec![0; 16];
+        let flags = 0;
+        let recv = Recv {
+            socket,
+            buffer,
+            flags,
+        };
+        NEXT.set(Some(ring.push_shared(recv).expect("room")));
+        resume_unwind(Box::new("on purpose"));
+    }
+}
+
+#[test]
+fn stream_whose_waker_panics_when_it_is_dropped_leaves_other_operations_alone() {
+    let ring = RING.with(Rc::clone);
+    let (file, _peer) = UnixStream::pair().expect("a pair");
+    let (socket, mut sender) = UnixStream::pair().expect("a pair");
+    let events = u32::from(libc::POLLIN.cast_unsigned());
+    let poll = PollMulti { file, events };
+    let mut stream = ring.push_stream_shared(poll).expect("room");
+    let waker = Waker::from(Arc::new(LeavesItsSlot(Mutex::new(Some(socket)))));
+    let polled = stream.poll_next(&mut Context::from_waker(&waker));
+    assert!(polled.is_pending());
+    drop(waker);
+    let dropped = catch_unwind(AssertUnwindSafe(|| drop(stream)));
+    assert!(dropped.is_err(), "the panic comes through");
+    sender.write_all(b"its own").expect("room");
+    let next = NEXT.take().expect("another operation");
+    let (count, bytes) = next.wait().expect("a wait");
+    assert_eq!(
+        (count.expect("some bytes"), &bytes[..7]),
+        (7, &b"its own"[..])
+    );
+    assert_eq!(ring.operations(), 0);
 }

@@ -1,6 +1,5 @@
 //! How tickets refer to their ring.
 
-use std::mem::ManuallyDrop;
 use std::rc::Rc;
 use std::task::Waker;
 
@@ -48,14 +47,14 @@ pub unsafe trait Access {
     #[doc(hidden)]
     fn with<R>(&self, key: Key, function: impl FnOnce(&mut Core<Self::Threads>) -> R) -> R;
 
-    /// Takes completions until there are no more, and wakes whoever waits for them.
+    /// Takes the completions that have come, and wakes whoever waits for them.
     #[doc(hidden)]
     fn reap(&self) {
         let mut due = Due::new();
         loop {
             let more = self.with(KEY, |core| {
                 core.reap(&mut due);
-                core.has_overflowed()
+                core.holds_more()
             });
             if due.is_empty() {
                 if more {
@@ -64,13 +63,7 @@ pub unsafe trait Access {
                 return;
             }
             let more = more || due.is_full();
-            let mut pass = Pass {
-                ring: self,
-                due: &mut due,
-            };
-            pass.finish();
-            // Nothing is left for its destructor.
-            let _finished = ManuallyDrop::new(pass);
+            due.finish(&mut Shared(self));
             // Foreign code was called, which may have forked. A child has no queues.
             if !more || !self.with(KEY, |core| core.is_own()) {
                 return;
@@ -103,18 +96,6 @@ pub unsafe trait Access {
     fn flush(&self) {}
 }
 
-/// What a pass over the completions has left to do, which is done even if a part of it panics.
-struct Pass<'a, A: Access + ?Sized> {
-    ring: &'a A,
-    due: &'a mut Due,
-}
-
-impl<A: Access + ?Sized> Pass<'_, A> {
-    fn finish(&mut self) {
-        self.due.finish(&mut Shared(self.ring));
-    }
-}
-
 /// The slots of a ring that is not borrowed.
 pub(super) struct Shared<'a, A: Access + ?Sized>(pub(super) &'a A);
 
@@ -135,13 +116,5 @@ impl<A: Access + ?Sized> Slots for Shared<'_, A> {
     fn free(&mut self, id: SlotId) {
         self.0.with(KEY, |core| core.free(id));
         self.0.freed();
-    }
-}
-
-impl<A: Access + ?Sized> Drop for Pass<'_, A> {
-    fn drop(&mut self) {
-        if !self.due.is_empty() {
-            self.finish();
-        }
     }
 }

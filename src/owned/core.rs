@@ -26,8 +26,8 @@ use crate::error::QueueFull;
 use crate::kind::Threads;
 use crate::submission::SubmissionQueue;
 
-/// How many overflows are looked after before a pass over the completions ends.
-const OVERFLOWS: u32 = 256;
+/// How often the kernel is asked for more before a pass over the completions ends.
+const LOOKS: u32 = 256;
 
 /// The operation has ended already.
 #[derive(Clone, Copy, Debug)]
@@ -81,7 +81,7 @@ pub struct Core<T: Threads> {
     pub(super) store: Store,
     /// Where messages come in, as long as it has not ended.
     door: Option<Arc<Door>>,
-    overflows: u32,
+    looks: u32,
     /// Whether a pass over the completions has ended before all was taken.
     pub(super) has_left_some: bool,
     ended: bool,
@@ -94,7 +94,7 @@ impl<T: Threads> Core<T> {
             sq,
             cq,
             door: None,
-            overflows: 0,
+            looks: 0,
             has_left_some: false,
             ended: false,
         }
@@ -391,6 +391,10 @@ impl<T: Threads> Core<T> {
     /// Asks the kernel once more to stop an operation that nobody waits for, if the slot still has
     /// one.
     pub(super) fn cancel_again(&mut self, retry: Retry) {
+        // A waker that was called before may have forked.
+        if !self.is_own() {
+            return;
+        }
         match retry {
             Retry::Now(id) => {
                 if let Some(asked) = self.store.table.state(id).asked() {
@@ -402,21 +406,20 @@ impl<T: Threads> Core<T> {
         }
     }
 
-    /// Whether the kernel holds completions that did not fit into the queue, and they are to be taken in
-    /// the same pass.
+    /// Whether the kernel holds completions, or puts them off, that are to be taken in the same pass.
     #[inline]
-    pub(super) fn has_overflowed(&mut self) -> bool {
-        self.cq.has_overflowed() && self.goes_on()
+    pub(super) fn holds_more(&mut self) -> bool {
+        self.cq.is_held_up() && self.goes_on()
     }
 
-    /// Counts overflows. Messages can come as fast as they are taken, so now and then a pass ends all the
-    /// same.
+    /// Counts how often there was more. It can come as fast as it is taken, so now and then a pass ends
+    /// all the same.
     #[cold]
     #[inline(never)]
     fn goes_on(&mut self) -> bool {
-        self.overflows = (self.overflows + 1) % OVERFLOWS;
-        self.has_left_some |= self.overflows == 0;
-        self.overflows != 0
+        self.looks = (self.looks + 1) % LOOKS;
+        self.has_left_some |= self.looks == 0;
+        self.looks != 0
     }
 
     /// Asks the kernel to stop the operation in a slot, with the next submission.

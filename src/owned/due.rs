@@ -5,7 +5,7 @@
     reason = "what is left to do belongs into the pass over the completions"
 )]
 
-use std::mem::MaybeUninit;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::task::Waker;
 
 use super::drain::NOBODY;
@@ -113,7 +113,8 @@ impl Last {
     }
 }
 
-/// Wakers to be called, and then an orphan to be disposed of or a slot to be cancelled once more.
+/// Wakers to be called, a task that shares one, and then an orphan to be disposed of or a slot to be
+/// cancelled once more.
 #[derive(Debug)]
 pub(super) struct Due {
     wakers: [MaybeUninit<Waiting>; WAKERS],
@@ -195,9 +196,30 @@ impl Due {
         Some(unsafe { waker.into_waker() })
     }
 
-    /// Does what is left to do. This calls foreign code, so nobody may have the ring.
+    /// Does what is left to do, even if a part of it panics. This calls foreign code, so nobody may have
+    /// the ring.
     #[inline(always)]
     pub(super) fn finish(&mut self, slots: &mut impl Slots) {
+        /// Does the rest when it is dropped.
+        struct Rest<'a, S: Slots>(&'a mut Due, &'a mut S);
+        impl<S: Slots> Drop for Rest<'_, S> {
+            #[cold]
+            #[inline(never)]
+            fn drop(&mut self) {
+                if !self.0.is_empty() {
+                    self.0.finish(self.1);
+                }
+            }
+        }
+
+        let rest = Rest(self, slots);
+        rest.0.finish_part(rest.1);
+        // Nothing is left for its destructor.
+        let _finished = ManuallyDrop::new(rest);
+    }
+
+    #[inline(always)]
+    fn finish_part(&mut self, slots: &mut impl Slots) {
         while let Some(waker) = self.take_waker() {
             waker.wake();
         }

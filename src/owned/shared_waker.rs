@@ -11,8 +11,9 @@ use super::due::Slots;
 /// There is one for a ring: tasks that wait while another has it leave their wakers in the slots.
 #[derive(Debug)]
 pub(super) struct SharedWaker {
-    /// One that does nothing if there are no users.
-    waker: Waker,
+    /// One that does nothing if there are no users. Otherwise leaked with the operations, as are those in
+    /// their slots.
+    waker: ManuallyDrop<Waker>,
     /// How many operations in flight it waits for, and how often it is lent.
     users: u32,
     /// How many of those operations have ended in the pass that is going on.
@@ -22,7 +23,7 @@ pub(super) struct SharedWaker {
 impl SharedWaker {
     pub(super) fn new() -> Self {
         Self {
-            waker: Waker::noop().clone(),
+            waker: no_waker(),
             users: 0,
             noted: 0,
         }
@@ -42,7 +43,7 @@ impl SharedWaker {
     /// Makes this waker that of one operation. It was free.
     pub(super) fn begin(&mut self, waker: Waker) {
         debug_assert!(self.is_free(), "another task waits");
-        self.waker = waker;
+        self.waker = ManuallyDrop::new(waker);
         self.users = 1;
     }
 
@@ -56,7 +57,8 @@ impl SharedWaker {
     pub(super) fn leave(&mut self, users: u32) -> Option<Waker> {
         self.users -= users;
         if self.is_free() {
-            return Some(replace(&mut self.waker, Waker::noop().clone()));
+            let waker = replace(&mut self.waker, no_waker());
+            return Some(ManuallyDrop::into_inner(waker));
         }
         None
     }
@@ -79,6 +81,10 @@ impl SharedWaker {
             is_lent: true,
         }
     }
+}
+
+fn no_waker() -> ManuallyDrop<Waker> {
+    ManuallyDrop::new(Waker::noop().clone())
 }
 
 /// A task that is to be woken.

@@ -7,7 +7,7 @@ use std::task::{RawWakerVTable, Waker};
 use super::backlog::Queue;
 use super::operation::Operation;
 use super::stopping::Asked;
-use super::store::told;
+use super::store::{RARE, told};
 use super::stream::Multishot;
 use super::table::SlotId;
 use crate::completion::Completion;
@@ -23,8 +23,9 @@ struct Payload(MaybeUninit<[u8; INLINE]>);
 /// ended. Nothing, if somebody has taken its last item.
 pub(super) type Dispose = unsafe fn(Kept, Option<Completion>);
 
-/// Among the flags of an operation that has ended: its bytes do not lie at the beginning of the buffer
-/// that it has got from a group. The kernel's own flag of this value, should there be one, is not told.
+/// Among the flags of an operation that has ended: it is noted where its bytes begin in the buffer that
+/// it has got from a group. The kernel's own flag of this value, should there be one, is not told to who
+/// takes its output.
 pub(super) const WITHIN: u32 = 1 << 14;
 
 /// Who has a slot, and what is known of its operation.
@@ -37,7 +38,7 @@ pub(super) enum State {
     Ended {
         result: i32,
         flags: u32,
-        /// Where its bytes begin in the buffer that it has got from a group, if that is [`WITHIN`].
+        /// Where its bytes begin in the buffer that it has got from a group, if there is [`WITHIN`].
         offset: MaybeUninit<u32>,
     },
     /// The kernel and the ticket have it, and nobody is to be woken.
@@ -204,6 +205,9 @@ impl Slot {
 const _: () = assert!(size_of::<Slot>() <= 72);
 
 const _: () = assert!(size_of::<State>() <= 24);
+
+// What the kernel says in its place is not taken for ours.
+const _: () = assert!(RARE & WITHIN == WITHIN);
 
 /// Where an operation is kept: in a slot, at an address that does not change.
 #[derive(Clone, Copy, Debug)]

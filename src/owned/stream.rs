@@ -307,17 +307,17 @@ impl<R: RingRef, O: Multishot> Drop for Stream<R, O> {
         if self.id == SlotId::NONE {
             return;
         }
-        let stream = Abandoned(self);
         loop {
-            while stream.0.try_next().is_some() {}
-            if stream.0.end.is_some() {
-                let mut stream = ManuallyDrop::new(stream);
-                drop(stream.0.take_operation());
+            let items = Abandoned(self);
+            while items.0.try_next().is_some() {}
+            // Whatever panics from here on, the slot may be another's by then.
+            let _items = ManuallyDrop::new(items);
+            if self.end.is_some() {
+                drop(self.take_operation());
                 return;
             }
             // Otherwise it has ended in between, on another thread.
-            if stream.0.abandon() {
-                let _stream = ManuallyDrop::new(stream);
+            if self.abandon() {
                 return;
             }
         }
