@@ -238,7 +238,7 @@ fn busy_task_does_not_keep_others_from_being_woken() {
 
 #[test]
 fn what_did_not_fit_is_taken_in_the_pass_that_wakes() {
-    if kernel::lacks(5, 18, "messages") {
+    if kernel::lacks(6, 13, "messages of threads") {
         return;
     }
     let ring = Ring::new(2).expect("a ring");

@@ -6,6 +6,7 @@
 #[allow(dead_code, reason = "not all of it is needed here")]
 mod descriptors;
 mod stream;
+mod task;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
@@ -16,7 +17,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll as Polled, Waker};
+use std::task::{Context, Poll as Polled};
 use std::time::Duration;
 
 use lio_uring::Probe;
@@ -25,6 +26,8 @@ use lio_uring::owned::{
     Accept, Buffer, BufferGroupParams, BufferMut, Cancelled, Lent, Nop, Operation, Poll, Read,
     Recv, Ring, Send, SendZc, Sleep, Ticket,
 };
+
+use task::{Task, Wait};
 
 const SEEDS: u64 = 60;
 const STEPS: u32 = 1500;
@@ -191,7 +194,10 @@ impl World {
 /// A ticket of any operation.
 trait Held<'r> {
     fn try_take(self: Box<Self>) -> Option<Box<dyn Held<'r> + 'r>>;
-    fn poll(self: Box<Self>) -> Option<Box<dyn Held<'r> + 'r>>;
+    /// Has a task wait for it.
+    fn poll(self: Box<Self>, task: &Task) -> Option<Box<dyn Held<'r> + 'r>>;
+    /// Fails if it has ended, and who waits was not woken.
+    fn assert_woken(&self);
     /// Only for what ends by itself.
     fn wait(self: Box<Self>);
     fn cancel(&self);
@@ -257,11 +263,12 @@ struct With<'r, O: Operation, C> {
     ticket: Ticket<&'r Ring, O>,
     check: C,
     kind: Kind,
+    wait: Option<Wait>,
 }
 
 impl<'r, O: Operation + 'r, C: FnOnce(O::Output) + 'r> Held<'r> for With<'r, O, C> {
     fn try_take(self: Box<Self>) -> Option<Box<dyn Held<'r> + 'r>> {
-        let (check, kind) = (self.check, self.kind);
+        let (check, kind, wait) = (self.check, self.kind, self.wait);
         match self.ticket.try_take() {
             Ok(output) => {
                 check(output);
@@ -271,18 +278,28 @@ impl<'r, O: Operation + 'r, C: FnOnce(O::Output) + 'r> Held<'r> for With<'r, O, 
                 ticket,
                 check,
                 kind,
+                wait,
             })),
         }
     }
 
-    fn poll(mut self: Box<Self>) -> Option<Box<dyn Held<'r> + 'r>> {
-        let mut context = Context::from_waker(Waker::noop());
-        match Pin::new(&mut self.ticket).poll(&mut context) {
+    fn poll(mut self: Box<Self>, task: &Task) -> Option<Box<dyn Held<'r> + 'r>> {
+        let waker = task.waker();
+        match Pin::new(&mut self.ticket).poll(&mut Context::from_waker(&waker)) {
             Polled::Ready(output) => {
                 (self.check)(output);
                 None
             }
-            Polled::Pending => Some(self),
+            Polled::Pending => {
+                self.wait = Some(task.wait());
+                Some(self)
+            }
+        }
+    }
+
+    fn assert_woken(&self) {
+        if let Some(wait) = self.wait.as_ref().filter(|_| self.ticket.is_done()) {
+            wait.assert_woken();
         }
     }
 
@@ -351,7 +368,19 @@ impl<'r> Sequence<'r> {
             ticket,
             check,
             kind,
+            wait: None,
         }))
+    }
+
+    /// Gives back what was kept in the buffers that it has come in.
+    fn give_back(&mut self) {
+        for (number, piece) in self.lent.borrow_mut().drain(..) {
+            assert_eq!(
+                *piece,
+                message(number),
+                "it was written to while it was lent"
+            );
+        }
     }
 
     fn push(&mut self) -> Option<Box<dyn Held<'r> + 'r>> {
@@ -500,7 +529,11 @@ fn run(seed: u64, world: &'static World, (zero_copy, streams): (bool, bool)) -> 
     let group = BufferGroupParams::new(stream::GROUP, BYTES.try_into().expect("small"));
     let group = streams.then(|| ring.register_group(group).expect("a group"));
     let mut held: Vec<Box<dyn Held<'_> + '_>> = Vec::new();
+    let tasks = [(); 3].map(|()| Task::default());
     for _ in 0..STEPS {
+        for one in &held {
+            one.assert_woken();
+        }
         let action = sequence.random.u8(..24);
         if action < 10 {
             let one = match &group {
@@ -515,28 +548,21 @@ fn run(seed: u64, world: &'static World, (zero_copy, streams): (bool, bool)) -> 
             continue;
         }
         if action == 14 {
-            for (number, piece) in sequence.lent.borrow_mut().drain(..) {
-                assert_eq!(
-                    *piece,
-                    message(number),
-                    "it was written to while it was lent"
-                );
-            }
+            sequence.give_back();
         }
         if action < 16 || held.is_empty() {
-            let wanted = sequence.random.bool();
-            let result = if wanted {
-                ring.submit()
-            } else {
-                ring.submit_and_wait(0)
-            };
+            let waits_for = sequence.random.bool().then_some(0);
+            let result = waits_for.map_or_else(|| ring.submit(), |n| ring.submit_and_wait(n));
             result.expect("a submission");
             continue;
         }
         let one = held.swap_remove(sequence.random.usize(..held.len()));
         match action {
             16 | 17 => held.extend(one.try_take()),
-            18 | 19 => held.extend(one.poll()),
+            18 | 19 => {
+                let task = sequence.random.usize(..tasks.len());
+                held.extend(one.poll(&tasks[task]));
+            }
             20 => {
                 one.cancel();
                 held.push(one);
@@ -571,6 +597,9 @@ fn run(seed: u64, world: &'static World, (zero_copy, streams): (bool, bool)) -> 
         ring.submit_and_wait(1).expect("a submission");
     }
     assert_eq!(ring.operations(), forgotten.tickets, "slots");
+    if forgotten.tickets == 0 {
+        assert!(tasks.iter().all(|task| task.others() == 0), "wakers");
+    }
     lent.borrow_mut().clear();
     if let Some(group) = group.filter(|_| forgotten.tickets == 0) {
         assert_eq!(group.provided(), stream::GROUP, "buffers of the group");

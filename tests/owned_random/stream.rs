@@ -3,12 +3,13 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use std::task::{Context, Poll as Polled, Waker};
+use std::task::{Context, Poll as Polled};
 
 use lio_uring::owned::{
     AcceptMulti, BufferGroup, Cancelled, End, Lent, Multishot, RecvMulti, RecvPicked, Ring, Stream,
 };
 
+use crate::task::{Task, Wait};
 use crate::{ACCEPTS, BYTES, Held, Kind, POLLS, Sequence, is_stopped, number};
 
 /// How many buffers there are in the group of a sequence.
@@ -30,10 +31,14 @@ struct WithStream<'r, O: Multishot, C> {
     kind: Kind,
     /// How often it is armed again.
     again: u32,
+    wait: Option<Wait>,
 }
 
 impl<'r, O: Multishot + 'r, C: FnMut(O::Item) + 'r> WithStream<'r, O, C> {
     fn item(&mut self, item: io::Result<O::Item>) {
+        if let Some(wait) = self.wait.take() {
+            wait.assert_woken();
+        }
         match item {
             Ok(item) => (self.check)(item),
             Err(error) => assert!(is_stopped(&error), "{error}"),
@@ -64,12 +69,18 @@ impl<'r, O: Multishot + 'r, C: FnMut(O::Item) + 'r> Held<'r> for WithStream<'r, 
         self.go_on()
     }
 
-    fn poll(mut self: Box<Self>) -> Option<Box<dyn Held<'r> + 'r>> {
-        let mut context = Context::from_waker(Waker::noop());
-        if let Polled::Ready(Some(item)) = self.stream.poll_next(&mut context) {
-            self.item(item);
+    fn poll(mut self: Box<Self>, task: &Task) -> Option<Box<dyn Held<'r> + 'r>> {
+        let waker = task.waker();
+        match self.stream.poll_next(&mut Context::from_waker(&waker)) {
+            Polled::Ready(Some(item)) => self.item(item),
+            Polled::Ready(None) => self.wait = None,
+            Polled::Pending => self.wait = Some(task.wait()),
         }
         Some(self)
+    }
+
+    fn assert_woken(&self) {
+        // That is seen when an item is taken.
     }
 
     fn wait(self: Box<Self>) {
@@ -110,6 +121,7 @@ impl<'r> Sequence<'r> {
             check,
             kind,
             again: self.random.u32(..4),
+            wait: None,
         }))
     }
 
