@@ -25,7 +25,7 @@ use crate::register::register_sync_msg;
 /// A clone is another way to the same ring. It does not keep the ring: when that has been dropped or
 /// closed, messages are errors.
 ///
-/// From [`Ring::mailbox`](super::Ring::mailbox) and [`TokioRing::mailbox`](super::TokioRing::mailbox).
+/// From [`Ring::mailbox`](super::Ring::mailbox) and `TokioRing::mailbox`.
 pub struct Mailbox {
     door: Weak<Door>,
 }
@@ -210,7 +210,7 @@ unsafe impl Operation for Message {
 /// never ends.
 ///
 /// From [`Ring::messages`](super::Ring::messages) and
-/// [`TokioRing::messages`](super::TokioRing::messages).
+/// `TokioRing::messages`.
 pub struct Messages<R: RingRef> {
     ring: R,
 }
