@@ -54,7 +54,7 @@ pub unsafe trait Access {
         loop {
             let more = self.with(KEY, |core| {
                 core.reap(&mut due);
-                core.holds_more()
+                core.has_overflowed()
             });
             if due.is_empty() {
                 if more {

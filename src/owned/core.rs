@@ -1,5 +1,10 @@
 //! The queues of a ring and the slots of its operations, and what happens to them.
 
+#![expect(
+    clippy::inline_always,
+    reason = "the system call belongs into the caller's own loop: see `enter`"
+)]
+
 use std::cell::UnsafeCell;
 use std::io;
 use std::mem::{ManuallyDrop, replace};
@@ -22,12 +27,12 @@ use super::table::SlotId;
 use super::time::Limit;
 use crate::completion::{Completion, CompletionQueue};
 use crate::entry::Sqe;
-use crate::error::QueueFull;
+use crate::error::{QueueFull, SubmitError};
 use crate::kind::Threads;
 use crate::submission::SubmissionQueue;
 
-/// How often the kernel is asked for more before a pass over the completions ends.
-const LOOKS: u32 = 256;
+/// How many overflows are looked after before a pass over the completions ends.
+const OVERFLOWS: u32 = 256;
 
 /// The operation has ended already.
 #[derive(Clone, Copy, Debug)]
@@ -81,7 +86,7 @@ pub struct Core<T: Threads> {
     pub(super) store: Store,
     /// Where messages come in, as long as it has not ended.
     door: Option<Arc<Door>>,
-    looks: u32,
+    overflows: u32,
     /// Whether a pass over the completions has ended before all was taken.
     pub(super) has_left_some: bool,
     ended: bool,
@@ -94,7 +99,7 @@ impl<T: Threads> Core<T> {
             sq,
             cq,
             door: None,
-            looks: 0,
+            overflows: 0,
             has_left_some: false,
             ended: false,
         }
@@ -406,20 +411,37 @@ impl<T: Threads> Core<T> {
         }
     }
 
-    /// Whether the kernel holds completions, or puts them off, that are to be taken in the same pass.
-    #[inline]
-    pub(super) fn holds_more(&mut self) -> bool {
-        self.cq.is_held_up() && self.goes_on()
+    /// Hands what was pushed to the kernel. What that puts off until it is asked comes in, too: otherwise
+    /// it would never do so beside operations that end at once.
+    #[inline(always)]
+    pub(super) fn submit(&mut self) -> Result<u32, SubmitError> {
+        if self.cq.is_held_up() {
+            return self.submit_and_fetch();
+        }
+        self.sq.submit()
     }
 
-    /// Counts how often there was more. It can come as fast as it is taken, so now and then a pass ends
-    /// all the same.
+    #[cold]
+    #[inline(never)]
+    fn submit_and_fetch(&mut self) -> Result<u32, SubmitError> {
+        self.sq.submit_and_wait(0)
+    }
+
+    /// Whether the kernel holds completions that did not fit into the queue, and they are to be taken in
+    /// the same pass.
+    #[inline]
+    pub(super) fn has_overflowed(&mut self) -> bool {
+        self.cq.has_overflowed() && self.goes_on()
+    }
+
+    /// Counts overflows. Messages can come as fast as they are taken, so now and then a pass ends all the
+    /// same.
     #[cold]
     #[inline(never)]
     fn goes_on(&mut self) -> bool {
-        self.looks = (self.looks + 1) % LOOKS;
-        self.has_left_some |= self.looks == 0;
-        self.looks != 0
+        self.overflows = (self.overflows + 1) % OVERFLOWS;
+        self.has_left_some |= self.overflows == 0;
+        self.overflows != 0
     }
 
     /// Asks the kernel to stop the operation in a slot, with the next submission.
