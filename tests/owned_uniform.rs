@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use lio_uring::kind::AnyThread;
 use lio_uring::owned::{
-    BufferGroupParams, BufferMut, Full, Nop, Operation, Read, Recv, RecvPicked, Send, SendZc,
+    BufferGroupParams, BufferMut, Full, Nop, Operation, Poll, Read, Recv, RecvPicked, Send, SendZc,
     Sleep, StillInFlight, UniformRing,
 };
 use lio_uring::{Completion, IoUringParams, Sqe};
@@ -370,4 +370,24 @@ fn what_does_not_end_in_time_is_leaked() {
     let closed = ring.close(Duration::ZERO);
     assert_eq!(closed, Err(StillInFlight { operations: 1 }));
     assert_eq!(dropped.get(), 0);
+}
+
+#[test]
+fn what_ends_at_once_does_not_keep_the_rest_from_ending() {
+    let mut ring = UniformRing::new(8).expect("a ring");
+    let events = u32::from(libc::POLLIN.cast_unsigned());
+    let (file, peer) = UnixStream::pair().expect("a pair");
+    let waits = ring.push(Poll { file, events }).expect("room");
+    ring.submit().expect("a submission");
+    // The kernel puts it off until it is asked.
+    drop(peer);
+    let mut ended = Vec::new();
+    for _ in 0..2 {
+        let (file, peer) = UnixStream::pair().expect("a pair");
+        drop(peer);
+        ring.push(Poll { file, events }).expect("room");
+        ring.submit().expect("a submission");
+        ended.extend(ring.outputs().map(|(token, _)| token));
+    }
+    assert!(ended.contains(&waits), "{ended:?}");
 }

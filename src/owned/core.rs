@@ -411,20 +411,10 @@ impl<T: Threads> Core<T> {
         }
     }
 
-    /// Hands what was pushed to the kernel. What that puts off until it is asked comes in, too: otherwise
-    /// it would never do so beside operations that end at once.
+    /// Hands what was pushed to the kernel, and fetches what that puts off.
     #[inline(always)]
     pub(super) fn submit(&mut self) -> Result<u32, SubmitError> {
-        if self.cq.is_held_up() {
-            return self.submit_and_fetch();
-        }
-        self.sq.submit()
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn submit_and_fetch(&mut self) -> Result<u32, SubmitError> {
-        self.sq.submit_and_wait(0)
+        submit(&mut self.sq, &self.cq)
     }
 
     /// Whether the kernel holds completions that did not fit into the queue, and they are to be taken in
@@ -587,6 +577,26 @@ impl<T: Threads> Slots for Core<T> {
     fn free(&mut self, id: SlotId) {
         Self::free(self, id);
     }
+}
+
+/// Hands what was pushed to the kernel, and fetches what that puts off until it is asked: nobody would ask
+/// for it as long as operations end that are not put off.
+#[inline(always)]
+pub(super) fn submit<T: Threads>(
+    sq: &mut SubmissionQueue<T>,
+    cq: &CompletionQueue<T>,
+) -> Result<u32, SubmitError> {
+    /// Out of the way of what is never put off.
+    #[cold]
+    #[inline(never)]
+    fn submit_and_fetch<T: Threads>(sq: &mut SubmissionQueue<T>) -> Result<u32, SubmitError> {
+        sq.submit_and_wait(0)
+    }
+
+    if cq.is_held_up() {
+        return submit_and_fetch(sq);
+    }
+    sq.submit()
 }
 
 /// Has the compiler test for the state that this is called in after those in which it is not.
