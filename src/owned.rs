@@ -166,6 +166,7 @@ mod stopping;
 mod store;
 mod stream;
 mod table;
+mod taken;
 mod ticket;
 mod time;
 #[cfg(feature = "tokio")]
@@ -176,6 +177,7 @@ mod uses;
 mod vectored;
 mod vectored_fixed;
 mod via;
+mod waiting;
 mod xattr;
 
 pub use self::access::{RingRef, WaitableRef};

@@ -5,7 +5,6 @@
     reason = "the system call belongs into the caller's own loop: see `enter`"
 )]
 
-use std::cell::UnsafeCell;
 use std::io;
 use std::mem::{ManuallyDrop, replace};
 use std::ops::ControlFlow;
@@ -20,11 +19,13 @@ use super::due::{Due, Retry, Slots};
 use super::groups::note_of;
 use super::mailbox::Mailbox;
 use super::ring_id::push_own;
-use super::slot::{Dispose, Kept, State, Waiting, dispose};
+use super::slot::{Dispose, Kept, State, dispose};
 use super::stopping::{Asked, push_cancel, push_timer};
 use super::store::{RARE, Store, packed};
 use super::table::SlotId;
+use super::taken::{Polled, Taken};
 use super::time::Limit;
+use super::waiting::Waiting;
 use crate::completion::{Completion, CompletionQueue};
 use crate::entry::Sqe;
 use crate::error::{QueueFull, SubmitError};
@@ -37,34 +38,6 @@ const OVERFLOWS: u32 = 256;
 /// The operation has ended already.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HasEnded;
-
-/// An operation that was taken out of its slot.
-#[derive(Debug)]
-pub(super) struct Taken<O> {
-    /// In a cell, so that no value of its bytes can stand for there being none: they would be looked at.
-    operation: UnsafeCell<O>,
-    pub(super) done: Completion,
-}
-
-impl<O> Taken<O> {
-    #[inline]
-    pub(super) fn operation(self) -> O {
-        self.operation.into_inner()
-    }
-}
-
-/// What a task finds that waits for an operation.
-#[derive(Debug)]
-pub(super) enum Polled<O> {
-    /// It has ended, and was taken out of its slot.
-    Ended(O, Completion),
-    /// It goes on, and will wake the task.
-    Waits,
-    /// It goes on, and wakes nobody.
-    NeedsWaker,
-    /// It takes a closer look.
-    Unclear,
-}
 
 /// The entry of a link, in a chain.
 #[derive(Debug)]
@@ -194,8 +167,7 @@ impl<T: Threads> Core<T> {
     pub(super) unsafe fn take<O>(&mut self, id: SlotId) -> Option<Taken<O>> {
         let done = self.store.table.state(id).ended()?;
         // SAFETY: the caller's promise; the kernel does not use it any longer.
-        let operation = UnsafeCell::new(unsafe { self.take_out(id) });
-        Some(Taken { operation, done })
+        Some(Taken::new(unsafe { self.take_out(id) }, done))
     }
 
     /// The same, for a task that waits for it.
@@ -205,18 +177,12 @@ impl<T: Threads> Core<T> {
     /// As for [`take`](Self::take).
     #[inline]
     pub(super) unsafe fn poll<O>(&mut self, id: SlotId, waker: &Waker) -> Polled<O> {
-        let Store {
-            table,
-            shared_waker,
-            ..
-        } = &mut self.store;
-        let state = table.state(id);
+        let (state, shared_waker) = self.store.awaited(id);
+        if let Some(done) = state.ended() {
+            // SAFETY: the caller's promise.
+            return Polled::Ended(unsafe { self.take_out(id) }, done);
+        }
         match *state {
-            State::Ended { .. } => match state.ended() {
-                // SAFETY: the caller's promise.
-                Some(done) => Polled::Ended(unsafe { self.take_out(id) }, done),
-                None => Polled::Unclear,
-            },
             State::InFlight { note } if shared_waker.is(waker) => {
                 shared_waker.join();
                 *state = State::Shared { note };
@@ -252,73 +218,6 @@ impl<T: Threads> Core<T> {
         self.store.table.state(id).ended().is_some()
     }
 
-    /// Whether this waker is the one that a slot has.
-    #[inline]
-    pub(super) fn has_waker(&mut self, id: SlotId, waker: &Waker) -> bool {
-        let Store {
-            table,
-            shared_waker,
-            ..
-        } = &mut self.store;
-        match table.state(id) {
-            State::Shared { .. } => shared_waker.is(waker),
-            State::Awaited { waker: had, .. }
-            | State::Streaming {
-                waker: Some(had), ..
-            } => had.is(waker),
-            _ => false,
-        }
-    }
-
-    /// Gives a slot another waker, and returns the one that it had; or this one, as an error, if its
-    /// operation has ended, or has brought something.
-    #[inline]
-    pub(super) fn set_waker(&mut self, id: SlotId, new: Waker) -> Result<Option<Waker>, Waker> {
-        let Store {
-            table,
-            shared_waker,
-            ..
-        } = &mut self.store;
-        let state = table.state(id);
-        if let State::InFlight { note } = *state {
-            *state = if shared_waker.is_free() {
-                shared_waker.begin(new);
-                State::Shared { note }
-            } else {
-                let waker = Waiting::new(new);
-                State::Awaited { note, waker }
-            };
-            return Ok(None);
-        }
-        self.replace_waker(id, new)
-    }
-
-    /// The same, of a slot that may have one.
-    #[cold]
-    #[inline(never)]
-    fn replace_waker(&mut self, id: SlotId, new: Waker) -> Result<Option<Waker>, Waker> {
-        let Store {
-            table,
-            shared_waker,
-            ..
-        } = &mut self.store;
-        let state = table.state(id);
-        let old = match state {
-            State::Shared { note } => {
-                let waker = Waiting::new(new);
-                *state = State::Awaited { note: *note, waker };
-                return Ok(shared_waker.leave(1));
-            }
-            State::Awaited { waker, .. } => Some(replace(waker, Waiting::new(new))),
-            State::Streaming { waker, items, .. } if *items == Queue::new() => {
-                waker.replace(Waiting::new(new))
-            }
-            _ => return Err(new),
-        };
-        // SAFETY: it was taken out of its slot.
-        Ok(old.map(|old| unsafe { old.into_waker() }))
-    }
-
     /// Notes that nobody waits for the operation in a slot any longer, and asks the kernel to stop
     /// it. Returns its waker. Does nothing if the operation has ended.
     pub(super) fn abandon(
@@ -330,12 +229,7 @@ impl<T: Threads> Core<T> {
         // In a child process the operation is the parent's, and the queues are not there.
         let cancelled = cancelled && self.is_own();
         let asked = cancelled.then(Asked::new);
-        let Store {
-            table,
-            shared_waker,
-            ..
-        } = &mut self.store;
-        let state = table.state(id);
+        let (state, shared_waker) = self.store.awaited(id);
         let abandoned = |note| State::Abandoned {
             asked,
             note,

@@ -10,8 +10,9 @@ use std::task::Waker;
 
 use super::drain::NOBODY;
 use super::shared_waker::{SharedWaker, WakeUp};
-use super::slot::{Dispose, Kept, Waiting};
+use super::slot::{Dispose, Kept};
 use super::table::SlotId;
+use super::waiting::Waiting;
 use crate::completion::Completion;
 
 /// How many wakers are called in one go.
@@ -150,8 +151,8 @@ impl Due {
     /// noted there. A pass ends with this.
     #[inline]
     pub(super) fn wake_shared(&mut self, shared: &mut SharedWaker, ended: u32) {
-        if ended + shared.noted > 0 {
-            self.wake_up = Some(shared.wake_up(ended));
+        if let Some(wake_up) = shared.wake_up(ended) {
+            self.wake_up = Some(wake_up);
         }
     }
 

@@ -1,6 +1,6 @@
 //! A waker that operations have in common.
 
-use std::mem::{ManuallyDrop, replace, take};
+use std::mem::{ManuallyDrop, replace};
 use std::task::Waker;
 
 use super::due::Slots;
@@ -17,7 +17,7 @@ pub(super) struct SharedWaker {
     /// How many operations in flight it waits for, and how often it is lent.
     users: u32,
     /// How many of those operations have ended in the pass that is going on.
-    pub(super) noted: u32,
+    noted: u32,
 }
 
 impl SharedWaker {
@@ -63,9 +63,20 @@ impl SharedWaker {
         None
     }
 
-    /// What wakes the task of which so many operations have ended, besides those that are noted.
-    pub(super) fn wake_up(&mut self, ended: u32) -> WakeUp {
-        let ended = ended + take(&mut self.noted);
+    /// Notes that one of its operations has ended.
+    pub(super) fn note_end(&mut self) {
+        self.noted += 1;
+    }
+
+    /// What wakes the task if so many of its operations have ended, or others that were noted.
+    #[inline]
+    pub(super) fn wake_up(&mut self, ended: u32) -> Option<WakeUp> {
+        let ended = ended + self.noted;
+        (ended > 0).then(|| self.wake_up_for(ended))
+    }
+
+    fn wake_up_for(&mut self, ended: u32) -> WakeUp {
+        self.noted = 0;
         if let Some(waker) = self.leave(ended) {
             return WakeUp {
                 waker: ManuallyDrop::new(waker),

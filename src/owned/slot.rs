@@ -1,8 +1,7 @@
 //! A slot that an operation in flight is kept in.
 
-use std::mem::{ManuallyDrop, MaybeUninit, offset_of};
-use std::ptr::{self, NonNull};
-use std::task::{RawWakerVTable, Waker};
+use std::mem::{MaybeUninit, offset_of};
+use std::ptr::NonNull;
 
 use super::backlog::Queue;
 use super::operation::Operation;
@@ -10,6 +9,7 @@ use super::stopping::Asked;
 use super::store::{RARE, told};
 use super::stream::Multishot;
 use super::table::SlotId;
+use super::waiting::Waiting;
 use crate::completion::Completion;
 
 /// How many bytes an operation may have to be kept in its slot. A larger one is boxed.
@@ -148,39 +148,6 @@ impl State {
             unsafe { offset.assume_init() }
         };
         Some(told(result, flags & !WITHIN, offset))
-    }
-}
-
-/// A waker that is put away. Whoever takes it makes it one again, once.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Waiting {
-    vtable: &'static RawWakerVTable,
-    data: *const (),
-}
-
-impl Waiting {
-    #[inline]
-    pub(super) fn new(waker: Waker) -> Self {
-        let waker = ManuallyDrop::new(waker);
-        Self {
-            vtable: waker.vtable(),
-            data: waker.data(),
-        }
-    }
-
-    /// Whether it would wake the same as another.
-    #[inline]
-    pub(super) fn is(&self, waker: &Waker) -> bool {
-        ptr::eq(self.vtable, waker.vtable()) && self.data == waker.data()
-    }
-
-    /// # Safety
-    ///
-    /// It has been taken out of where it was put, and this is the only copy that is made a waker.
-    #[inline]
-    pub(super) unsafe fn into_waker(self) -> Waker {
-        // SAFETY: both came from a waker that was not dropped.
-        unsafe { Waker::new(self.data, self.vtable) }
     }
 }
 

@@ -7,9 +7,10 @@ use super::due::{Due, Orphan, Retry};
 use super::groups::{Groups, group_of};
 use super::mail::{self, Mail};
 use super::shared_waker::SharedWaker;
-use super::slot::{Dispose, State, WITHIN, Waiting};
+use super::slot::{Dispose, State, WITHIN};
 use super::stopping::Request;
 use super::table::{SlotId, Table};
+use super::waiting::Waiting;
 use crate::completion::{Completion, CompletionFlags};
 
 /// The slots, and what is known of the operations in them.
@@ -182,7 +183,7 @@ impl Store {
         let ended = State::ended_within(result, flags, offset);
         match mem::replace(state, ended) {
             State::Shared { .. } => {
-                self.shared_waker.noted += 1;
+                self.shared_waker.note_end();
                 true
             }
             State::Awaited { waker, .. } => due.wake(waker),

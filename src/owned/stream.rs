@@ -164,14 +164,14 @@ impl<R: RingRef, O: Multishot> Stream<R, O> {
                 return Poll::Ready(None);
             }
             let (id, waker) = (self.id, context.waker());
-            if self.ring.with(KEY, |core| core.has_waker(id, waker)) {
+            if self.ring.with(KEY, |core| core.store.has_waker(id, waker)) {
                 return Poll::Pending;
             }
             let waker = waker.clone();
             // Wakers that come back are dropped here, where the ring is not borrowed.
             if self
                 .ring
-                .with(KEY, |core| core.set_waker(id, waker))
+                .with(KEY, |core| core.store.set_waker(id, waker))
                 .is_ok()
             {
                 return Poll::Pending;

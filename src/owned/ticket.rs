@@ -14,11 +14,12 @@ use std::task::{Context, Poll, Waker};
 
 use super::access::{KEY, RingRef, WaitableRef};
 use super::cancel::CancelRequest;
-use super::core::{Core, Polled, Taken};
+use super::core::Core;
 use super::operation::Operation;
 use super::ring::Full;
 use super::slot;
 use super::table::SlotId;
+use super::taken::{Polled, Taken};
 use crate::entry::Sqe;
 use crate::error::SubmitError;
 
@@ -234,7 +235,10 @@ impl<R: RingRef, O: Operation> Ticket<R, O> {
     #[inline(never)]
     fn leave_waker(&self, waker: &Waker) {
         let waker = waker.clone();
-        match self.ring.with(KEY, |core| core.set_waker(self.id, waker)) {
+        match self
+            .ring
+            .with(KEY, |core| core.store.set_waker(self.id, waker))
+        {
             Ok(None) => {}
             other => self.take_back(other),
         }
@@ -244,7 +248,10 @@ impl<R: RingRef, O: Operation> Ticket<R, O> {
     #[cold]
     #[inline(never)]
     fn replace_waker(&self, waker: &Waker) {
-        if !self.ring.with(KEY, |core| core.has_waker(self.id, waker)) {
+        if !self
+            .ring
+            .with(KEY, |core| core.store.has_waker(self.id, waker))
+        {
             self.leave_waker(waker);
         }
     }
