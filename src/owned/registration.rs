@@ -1,5 +1,6 @@
 //! What is registered with a ring.
 
+use super::access::{Access, KEY};
 use super::buffer_group::{BufferGroup, BufferGroupParams};
 use super::registered_pool::RegisteredPool;
 use super::ring::Ring;
@@ -8,6 +9,46 @@ use super::slots::Slots;
 use crate::buffer_pool::BufferPool;
 use crate::error::RegisterError;
 use crate::kind::OneThread;
+
+/// Registers a group of buffers, which are made while nobody has the ring.
+pub(super) fn group<A: Access>(
+    ring: &A,
+    params: BufferGroupParams,
+) -> Result<BufferGroup<A::Threads>, RegisterError> {
+    let buffers = BufferGroup::<A::Threads>::buffers(params)?;
+    ring.with(KEY, |core| {
+        BufferGroup::register(&mut core.sq, &mut core.store.groups, buffers, params)
+    })
+}
+
+/// Registers a queue of bytes, whose buffers are made while nobody has the ring.
+pub(super) fn send_queue<A: Access>(
+    ring: &A,
+    count: u16,
+    bytes: u32,
+) -> Result<SendQueue<A::Threads>, RegisterError> {
+    let buffers = SendQueue::<A::Threads>::buffers(count, bytes)?;
+    ring.with(KEY, |core| {
+        SendQueue::register(&mut core.sq, &mut core.store.groups, buffers, bytes)
+    })
+}
+
+/// Registers places for files, which the kernel may pick from or not.
+pub(super) fn slots<A: Access>(
+    ring: &A,
+    places: u32,
+    picked: bool,
+) -> Result<Slots<A::Threads>, RegisterError> {
+    ring.with(KEY, |core| Slots::register(&mut core.sq, places, picked))
+}
+
+/// Registers a pool of buffers.
+pub(super) fn pool<A: Access>(
+    ring: &A,
+    buffers: BufferPool,
+) -> Result<RegisteredPool<A::Threads>, RegisterError> {
+    ring.with(KEY, |core| RegisteredPool::register(&mut core.sq, buffers))
+}
 
 impl Ring {
     /// Registers a group of buffers for the kernel to pick from.
@@ -39,10 +80,7 @@ impl Ring {
         &self,
         params: BufferGroupParams,
     ) -> Result<BufferGroup<OneThread>, RegisterError> {
-        let buffers = BufferGroup::<OneThread>::buffers(params)?;
-        self.with_core(|core| {
-            BufferGroup::register(&mut core.sq, &mut core.store.groups, buffers, params)
-        })
+        group(&self, params)
     }
 
     /// Registers a queue of bytes to be sent, of so many buffers, from 1 to 32768, of so many bytes.
@@ -55,10 +93,7 @@ impl Ring {
         count: u16,
         bytes: u32,
     ) -> Result<SendQueue<OneThread>, RegisterError> {
-        let buffers = SendQueue::<OneThread>::buffers(count, bytes)?;
-        self.with_core(|core| {
-            SendQueue::register(&mut core.sq, &mut core.store.groups, buffers, bytes)
-        })
+        send_queue(&self, count, bytes)
     }
 
     /// Registers places for files, which are taken one by one.
@@ -84,7 +119,7 @@ impl Ring {
     /// are others; [`RegisterCause::DescriptorLimit`](crate::RegisterCause) if there are more than the
     /// process may have open.
     pub fn register_slots(&self, places: u32) -> Result<Slots<OneThread>, RegisterError> {
-        self.with_core(|core| Slots::register(&mut core.sq, places, false))
+        slots(&self, places, false)
     }
 
     /// Registers places for files that the kernel picks from, for
@@ -94,7 +129,7 @@ impl Ring {
     ///
     /// [`RegisterError`], as for [`register_slots`](Self::register_slots).
     pub fn register_picked_slots(&self, places: u32) -> Result<Slots<OneThread>, RegisterError> {
-        self.with_core(|core| Slots::register(&mut core.sq, places, true))
+        slots(&self, places, true)
     }
 
     /// Registers a pool of buffers. What is taken from it otherwise is not affected.
@@ -124,6 +159,6 @@ impl Ring {
         &self,
         pool: BufferPool,
     ) -> Result<RegisteredPool<OneThread>, RegisterError> {
-        self.with_core(|core| RegisteredPool::register(&mut core.sq, pool))
+        self::pool(&self, pool)
     }
 }

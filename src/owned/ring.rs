@@ -370,7 +370,7 @@ impl Ring {
     }
 
     #[inline]
-    pub(super) fn with_core<R>(&self, function: impl FnOnce(&mut Core<OneThread>) -> R) -> R {
+    fn with_core<R>(&self, function: impl FnOnce(&mut Core<OneThread>) -> R) -> R {
         Access::with(&self, KEY, function)
     }
 }

@@ -22,6 +22,7 @@ use super::core::Core;
 use super::mailbox::{Mailbox, Messages};
 use super::operation::Operation;
 use super::registered_pool::RegisteredPool;
+use super::registration;
 use super::ring::Full;
 use super::send_queue::SendQueue;
 use super::slots::Slots;
@@ -247,7 +248,7 @@ impl TokioRing {
         slots: u32,
         push: impl Fn(&TokioRef, O) -> Result<P, Full<O>>,
     ) -> P {
-        let ring = TokioRef(Arc::clone(&self.shared));
+        let ring = self.reference();
         loop {
             // Every slot that becomes free gives a permit back.
             match self.shared.room.acquire_many(slots).await {
@@ -276,10 +277,7 @@ impl TokioRing {
         &self,
         params: BufferGroupParams,
     ) -> Result<BufferGroup<AnyThread>, RegisterError> {
-        let buffers = BufferGroup::<AnyThread>::buffers(params)?;
-        self.with_core(|core| {
-            BufferGroup::register(&mut core.sq, &mut core.store.groups, buffers, params)
-        })
+        registration::group(&self.reference(), params)
     }
 
     /// Registers a queue of bytes to be sent, as
@@ -293,10 +291,7 @@ impl TokioRing {
         count: u16,
         bytes: u32,
     ) -> Result<SendQueue<AnyThread>, RegisterError> {
-        let buffers = SendQueue::<AnyThread>::buffers(count, bytes)?;
-        self.with_core(|core| {
-            SendQueue::register(&mut core.sq, &mut core.store.groups, buffers, bytes)
-        })
+        registration::send_queue(&self.reference(), count, bytes)
     }
 
     /// Registers places for files, as [`Ring::register_slots`](super::Ring::register_slots) does.
@@ -305,7 +300,7 @@ impl TokioRing {
     ///
     /// [`RegisterError`], as there.
     pub fn register_slots(&self, places: u32) -> Result<Slots<AnyThread>, RegisterError> {
-        self.with_core(|core| Slots::register(&mut core.sq, places, false))
+        registration::slots(&self.reference(), places, false)
     }
 
     /// Registers places for files that the kernel picks from, as
@@ -315,7 +310,7 @@ impl TokioRing {
     ///
     /// [`RegisterError`], as there.
     pub fn register_picked_slots(&self, places: u32) -> Result<Slots<AnyThread>, RegisterError> {
-        self.with_core(|core| Slots::register(&mut core.sq, places, true))
+        registration::slots(&self.reference(), places, true)
     }
 
     /// Registers a pool of buffers, as [`Ring::register_pool`](super::Ring::register_pool) does.
@@ -327,7 +322,7 @@ impl TokioRing {
         &self,
         pool: BufferPool,
     ) -> Result<RegisteredPool<AnyThread>, RegisterError> {
-        self.with_core(|core| RegisteredPool::register(&mut core.sq, pool))
+        registration::pool(&self.reference(), pool)
     }
 
     /// Where messages to the ring go, from other rings and from other threads.
@@ -336,23 +331,22 @@ impl TokioRing {
     ///
     /// What keeps a descriptor from being duplicated.
     pub fn mailbox(&self) -> io::Result<Mailbox> {
-        self.with_core(Core::mailbox)
+        self.reference().with(KEY, Core::mailbox)
     }
 
     /// What takes the messages to the ring, and keeps the ring alive. `None` as long as there is
     /// another.
     pub fn messages(&self) -> Option<Messages<TokioRef>> {
-        Messages::of(TokioRef(Arc::clone(&self.shared)))
+        Messages::of(self.reference())
     }
 
-    fn with_core<R>(&self, function: impl FnOnce(&mut Core<AnyThread>) -> R) -> R {
-        let core = self.shared.core.lock();
-        function(&mut core.unwrap_or_else(PoisonError::into_inner))
+    fn reference(&self) -> TokioRef {
+        TokioRef(Arc::clone(&self.shared))
     }
 
     /// How many operations are in flight, or have ended and not been taken.
     pub fn operations(&self) -> u32 {
-        self.with_core(|core| core.taken())
+        self.reference().with(KEY, |core| core.taken())
     }
 }
 
