@@ -18,7 +18,7 @@ use crate::enter::Gate;
 use crate::features::Features;
 use crate::kind::{AnyThread, Cqe16, CqeSize, Threads};
 use crate::params::SetupFlags;
-use crate::ring::{Ring, Run, Word};
+use crate::ring::{Ring, Run, Word, is_held_up};
 use crate::sys;
 use crate::wait::{self, Wait, Waited};
 
@@ -395,14 +395,7 @@ impl<T: Threads, C: CqeSize> CompletionQueue<T, C> {
     /// Whether an empty queue may be filled by entering the kernel.
     #[inline]
     fn must_fetch(&self) -> bool {
-        self.polled || self.is_held_up()
-    }
-
-    /// Whether the kernel says that it has more: what did not fit, or what it puts off until it is entered.
-    #[inline]
-    pub(crate) fn is_held_up(&self) -> bool {
-        const MORE: u32 = sys::IORING_SQ_CQ_OVERFLOW | sys::IORING_SQ_TASKRUN;
-        self.sq_flags.load(Ordering::Relaxed) & MORE != 0
+        self.polled || is_held_up(self.sq_flags)
     }
 
     /// Takes one completion, and tells the kernel.

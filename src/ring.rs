@@ -24,7 +24,7 @@ mod word;
 
 pub use one_thread::IoUring;
 pub(crate) use run::Run;
-pub(crate) use word::Word;
+pub(crate) use word::{Word, is_held_up};
 
 /// A ring that liburing has set up. Both queues hold it, and the last to go closes it.
 #[derive(Debug)]

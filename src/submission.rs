@@ -48,6 +48,7 @@ pub struct SubmissionQueue<T: Threads = AnyThread, S: SqeSize = Sqe64> {
     gate: Gate,
     ring_head: Word,
     ring_tail: Word,
+    sq_flags: Word,
     cq_head: Word,
     cq_tail: Word,
     /// Whether submitting takes more than publishing the tail and entering: SQPOLL, `SQ_REWIND`.
@@ -76,6 +77,7 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
             gate: Gate::of(raw),
             ring_head: ring.sq_head(),
             ring_tail: ring.sq_tail(),
+            sq_flags: ring.sq_flags(),
             cq_head: ring.cq_head(),
             cq_tail: ring.cq_tail(),
             special: ring
@@ -448,6 +450,7 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
         let raw = self.ring.raw();
         self.ring_head = self.ring.sq_head();
         self.ring_tail = self.ring.sq_tail();
+        self.sq_flags = self.ring.sq_flags();
         self.cq_head = self.ring.cq_head();
         self.cq_tail = self.ring.cq_tail();
         let head = self.ring_head.load(Ordering::Acquire);

@@ -107,6 +107,71 @@ fn work_put_off_is_done_by_whoever_looks() {
     }
 }
 
+/// Rings of the kinds that put work off and say so.
+fn kinds_putting_off() -> Vec<(&'static str, IoUring)> {
+    let params = IoUring::builder().entries(8);
+    let defer = params.defer_taskrun();
+    let made = [
+        ("coop_taskrun", (5, 19), params.coop_taskrun().build()),
+        ("defer_taskrun", (6, 1), defer.build()),
+        ("sq_rewind", (7, 0), defer.sq_rewind().build()),
+    ];
+    let kinds = made.into_iter().filter_map(|(kind, (major, minor), made)| {
+        kernel::since(major, minor, made).map(|ring| (kind, ring))
+    });
+    kinds.collect()
+}
+
+#[test]
+fn work_put_off_is_done_beside_operations_that_end_at_once() {
+    for (kind, mut ring) in kinds_putting_off() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        let mut byte = 0;
+        let read = Read {
+            fd: reader.as_raw_fd(),
+            ptr: (&raw mut byte).cast(),
+            len: 1,
+            offset: 0,
+        };
+        // SAFETY: the byte is left alone until the completion has been taken.
+        unsafe { ring.push(&read, 1) }.unwrap();
+        ring.submit().unwrap();
+        writer.write_all(b"x").unwrap();
+        let mut rounds = 0;
+        let mut ended = None;
+        while ended.is_none() {
+            rounds += 1;
+            assert!(rounds < 1000, "{kind}: what ended at once went first");
+            push_nop(&mut ring, 2);
+            assert_eq!(ring.submit().unwrap(), 1, "{kind}");
+            // There always is one, so nothing else enters the kernel.
+            ended = ring.completions().find(|done| done.user_data() == 1);
+        }
+        let result = ended.map(|done| done.raw_result());
+        assert_eq!((result, byte), (Some(1), b'x'), "{kind}");
+    }
+}
+
+#[test]
+fn submitting_nothing_fetches_what_was_put_off() {
+    for (kind, mut ring) in kinds_putting_off() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        let poll = PollAdd {
+            fd: reader.as_raw_fd(),
+            poll_mask: libc::POLLIN.cast_unsigned().into(),
+        };
+        // SAFETY: a poll points to nothing, and the pipe is open until it has completed.
+        unsafe { ring.push(&poll, 1) }.unwrap();
+        ring.submit().unwrap();
+        writer.write_all(b"x").unwrap();
+        assert_eq!(ring.submit().unwrap(), 0, "{kind}");
+        let done = ring.completion().peek().map(|done| done.user_data());
+        assert_eq!(done, Some(1), "{kind}");
+        assert_eq!(ring.submit().unwrap(), 0, "{kind}: there is nothing more");
+        assert_eq!(ring.completion().ready(), 1, "{kind}");
+    }
+}
+
 /// A ring that is lent to other threads, which the library's types do not allow.
 struct Borrowable(LiburingRing);
 

@@ -7,6 +7,7 @@ mod kernel;
 use std::collections::BTreeSet;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
 
 use lio_uring::operation::{Nop, OpCode};
 use lio_uring::{
@@ -326,6 +327,29 @@ fn completions_does_not_see_what_comes_while_it_iterates() {
     assert_eq!(completions.by_ref().count(), 1);
     drop(completions);
     assert_eq!(user_data(&mut cq), [2]);
+}
+
+#[test]
+fn submitting_fetches_what_did_not_fit() {
+    let params = IoUringParams::default().entries(2).cqsize(2);
+    for params in [params, params.sqpoll(10)] {
+        let (mut cq, mut sq) = IoUring::with_params(params).unwrap();
+        for i in 0..4 {
+            sq.wait_for_space().unwrap();
+            push(&mut sq, i).unwrap();
+            sq.submit().unwrap();
+        }
+        let end = Instant::now() + Duration::from_secs(60);
+        while !cq.has_overflowed() {
+            assert!(Instant::now() < end, "{params:?}: four fit into two");
+            std::thread::yield_now();
+        }
+        assert_eq!(user_data(&mut cq), [0, 1], "{params:?}");
+        assert_eq!(sq.submit().unwrap(), 0, "{params:?}");
+        assert_eq!(cq.peek().map(|done| done.user_data()), Some(2));
+        assert_eq!(user_data(&mut cq), [2, 3], "{params:?}");
+        assert!(!cq.has_overflowed(), "{params:?}");
+    }
 }
 
 #[test]

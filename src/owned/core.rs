@@ -1,10 +1,5 @@
 //! The queues of a ring and the slots of its operations, and what happens to them.
 
-#![expect(
-    clippy::inline_always,
-    reason = "the system call belongs into the caller's own loop: see `enter`"
-)]
-
 use std::io;
 use std::mem::{ManuallyDrop, replace};
 use std::ops::ControlFlow;
@@ -28,7 +23,7 @@ use super::time::Limit;
 use super::waiting::Waiting;
 use crate::completion::{Completion, CompletionQueue};
 use crate::entry::Sqe;
-use crate::error::{QueueFull, SubmitError};
+use crate::error::QueueFull;
 use crate::kind::Threads;
 use crate::submission::SubmissionQueue;
 
@@ -305,12 +300,6 @@ impl<T: Threads> Core<T> {
         }
     }
 
-    /// Hands what was pushed to the kernel, and fetches what that puts off.
-    #[inline(always)]
-    pub(super) fn submit(&mut self) -> Result<u32, SubmitError> {
-        submit(&mut self.sq, &self.cq)
-    }
-
     /// Whether the kernel holds completions that did not fit into the queue, and they are to be taken in
     /// the same pass.
     #[inline]
@@ -471,26 +460,6 @@ impl<T: Threads> Slots for Core<T> {
     fn free(&mut self, id: SlotId) {
         Self::free(self, id);
     }
-}
-
-/// Hands what was pushed to the kernel, and fetches what that puts off until it is asked: nobody would ask
-/// for it as long as operations end that are not put off.
-#[inline(always)]
-pub(super) fn submit<T: Threads>(
-    sq: &mut SubmissionQueue<T>,
-    cq: &CompletionQueue<T>,
-) -> Result<u32, SubmitError> {
-    /// Out of the way of what is never put off.
-    #[cold]
-    #[inline(never)]
-    fn submit_and_fetch<T: Threads>(sq: &mut SubmissionQueue<T>) -> Result<u32, SubmitError> {
-        sq.submit_and_wait(0)
-    }
-
-    if cq.is_held_up() {
-        return submit_and_fetch(sq);
-    }
-    sq.submit()
 }
 
 /// Has the compiler test for the state that this is called in after those in which it is not.

@@ -288,7 +288,7 @@ impl Ring {
     /// [`SubmitError`]: what was pushed is still queued, and starts with a later submission.
     #[inline(always)]
     pub fn submit(&self) -> Result<(), SubmitError> {
-        let submitted = self.with_core(Core::submit);
+        let submitted = self.with_core(|core| core.sq.submit());
         self.reap();
         submitted.map(drop)
     }

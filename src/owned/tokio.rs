@@ -142,7 +142,7 @@ impl TokioRef {
         let (own, unsubmitted) = self.with(KEY, |core| {
             // A child process has no queues, and its parent submits for itself.
             let own = core.is_own();
-            let unsubmitted = own && (core.submit().is_err() || core.sq.unsubmitted() > 0);
+            let unsubmitted = own && (core.sq.submit().is_err() || core.sq.unsubmitted() > 0);
             (own, unsubmitted)
         });
         if unsubmitted {

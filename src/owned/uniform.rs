@@ -8,7 +8,6 @@ use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
 use super::buffer_group::{BufferGroup, BufferGroupParams};
-use super::core::submit;
 use super::drain::{Draining, NOBODY, PATIENCE, StillInFlight, deadline, end, withdrawn};
 use super::groups::{Groups, group_of, note_of};
 use super::operation::Operation;
@@ -347,7 +346,7 @@ impl<O: Operation, T: Threads> UniformRing<O, T> {
     /// [`SubmitError`]: what was not taken is still queued, and starts with a later submission.
     #[inline]
     pub fn submit(&mut self) -> Result<u32, SubmitError> {
-        submit(&mut self.sq, &self.cq)
+        self.sq.submit()
     }
 
     /// Hands what was pushed to the kernel, and waits until `n` completions are ready. Without so many

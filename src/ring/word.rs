@@ -38,6 +38,14 @@ impl Word {
     }
 }
 
+/// Whether the submission queue's flags say that the kernel has more: what did not fit, or what it
+/// puts off until it is entered.
+#[inline]
+pub(crate) fn is_held_up(sq_flags: Word) -> bool {
+    const MORE: u32 = sys::IORING_SQ_CQ_OVERFLOW | sys::IORING_SQ_TASKRUN;
+    sq_flags.load(Ordering::Relaxed) & MORE != 0
+}
+
 impl Ring {
     /// The completion queue's flags, which kernels before 5.8 do not have.
     pub(crate) fn cq_flags(&self) -> Option<Word> {

@@ -13,7 +13,7 @@ use crate::enter::Gate;
 use crate::error::SubmitError;
 use crate::kind::{SqeSize, Threads};
 use crate::params::SetupFlags;
-use crate::ring::Ring;
+use crate::ring::{Ring, is_held_up};
 use crate::sys;
 use crate::wait::{self, Errno, Wait, Waited};
 
@@ -26,6 +26,13 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
     /// result is how many entries were newly shown to the kernel's thread, which is woken if it
     /// sleeps.
     ///
+    /// If the ring's flags say that the kernel holds completions back, or work that it puts off,
+    /// the call fetches them, even without anything to submit. A loop of this and
+    /// [`completions`](crate::CompletionQueue::completions) so sees the end of every operation,
+    /// also beside others that end at once.
+    ///
+    /// C: `io_uring_submit(3)`, which on a ring with IOPOLL always polls as well.
+    ///
     /// # Errors
     ///
     /// [`SubmitError`] says what to do. The entries are still queued.
@@ -35,14 +42,15 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
             return self.submit_specially();
         }
         let queued = self.slots.occupied();
-        if queued == 0 {
+        let fetch = self.fetch_flag();
+        if queued | fetch == 0 {
             return Ok(0);
         }
         self.publish();
-        let result = self.gate.submit(queued, 0);
+        let result = self.gate.submit(queued, fetch);
         self.slots.set_head(self.ring_head.load(Ordering::Relaxed));
         if result < 0 {
-            self.submit_again(result)
+            self.submit_again(result, fetch)
         } else {
             Ok(result.cast_unsigned())
         }
@@ -112,7 +120,7 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
         let to_submit = if flags.contains(SetupFlags::SQ_REWIND) {
             // Entries move when a part of them is taken, so submitting is a step of its own.
             while self.slots.tail() != 0 {
-                submitted += self.submit_rewinding()?;
+                submitted += self.submit_rewinding(0)?;
             }
             0
         } else {
@@ -164,11 +172,22 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
         self.ring_tail.store(self.slots.tail(), Ordering::Release);
     }
 
+    /// The flag that fetches what the kernel holds back, if there is something: it would be held back
+    /// for as long as other completions come, since nobody waits then.
+    #[inline(always)]
+    fn fetch_flag(&self) -> u32 {
+        if is_held_up(self.sq_flags) {
+            sys::IORING_ENTER_GETEVENTS
+        } else {
+            0
+        }
+    }
+
     /// Goes on after a submission that failed.
     #[cold]
-    fn submit_again(&mut self, mut result: i32) -> Result<u32, SubmitError> {
+    fn submit_again(&mut self, mut result: i32, fetch: u32) -> Result<u32, SubmitError> {
         while result == -libc::EINTR {
-            result = self.gate.submit(self.slots.occupied(), 0);
+            result = self.gate.submit(self.slots.occupied(), fetch);
             self.slots.set_head(self.ring_head.load(Ordering::Relaxed));
         }
         u32::try_from(result).map_err(|_| SubmitError::new(-result, self.unsubmitted()))
@@ -188,14 +207,15 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
 
     #[cold]
     fn submit_specially(&mut self) -> Result<u32, SubmitError> {
+        let fetch = self.fetch_flag();
         if self.ring.flags().contains(SetupFlags::SQ_REWIND) {
-            return self.submit_rewinding();
+            return self.submit_rewinding(fetch);
         }
         self.publish();
         let shown = self.show_to_thread();
-        let wake_up = self.ring.wake_up();
-        if wake_up != 0 {
-            let result = self.gate.submit(shown, wake_up);
+        let flags = self.ring.wake_up() | fetch;
+        if flags != 0 {
+            let result = self.gate.submit(shown, flags);
             if result < 0 && result != -libc::EINTR {
                 return Err(SubmitError::new(-result, self.unsubmitted()));
             }
@@ -221,18 +241,18 @@ impl<T: Threads, S: SqeSize> SubmissionQueue<T, S> {
 
     /// Submits from the first slot on, as the kernel does with `SQ_REWIND`, and moves what it did not
     /// take there.
-    fn submit_rewinding(&mut self) -> Result<u32, SubmitError> {
+    fn submit_rewinding(&mut self, fetch: u32) -> Result<u32, SubmitError> {
         let queued = self.slots.tail();
-        if queued == 0 {
+        if queued | fetch == 0 {
             return Ok(0);
         }
-        let mut result = self.gate.submit(queued, 0);
+        let mut result = self.gate.submit(queued, fetch);
         while result == -libc::EINTR {
-            result = self.gate.submit(queued, 0);
+            result = self.gate.submit(queued, fetch);
         }
         // The head and the tail that the kernel ignores stay 0, as it asks.
         let taken = match u32::try_from(result) {
-            Ok(0) => return Err(SubmitError::new(libc::EAGAIN, queued)),
+            Ok(0) if queued > 0 => return Err(SubmitError::new(libc::EAGAIN, queued)),
             Ok(taken) => taken,
             Err(_) => return Err(SubmitError::new(-result, queued)),
         };
