@@ -150,6 +150,10 @@ impl<T: Threads, S: SqeSize, C: CqeSize> IoUringParams<T, S, C> {
     /// the kernel's default, a second) and is woken by
     /// [`submit`](crate::SubmissionQueue::submit). It takes a processor for itself while awake.
     ///
+    /// The thread makes room in the submission queue when it has taken all that it saw there. That
+    /// can be after the completions have come, so none of them means that there is room:
+    /// [`wait_for_space`](crate::SubmissionQueue::wait_for_space) waits for it.
+    ///
     /// What an entry points to must stay valid until its completion, arguments too. Before Linux
     /// 5.11 it needs registered files, and privileges.
     ///

@@ -73,7 +73,6 @@ const EXCLUDED: &[(&str, &str)] = &[
     ("io_uring_sqe_shift_from_flags", "`SqeSize`"),
     ("io_uring_sq_ready", "`SubmissionQueue::unsubmitted`"),
     ("io_uring_sq_space_left", "`SubmissionQueue::space_left`"),
-    ("io_uring_submit", "`SubmissionQueue::submit`"),
     (
         "io_uring_submit_and_wait",
         "`SubmissionQueue::submit_and_wait`",

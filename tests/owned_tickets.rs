@@ -43,7 +43,7 @@ fn tickets_are_dropped_by_the_dozen_with_a_thread_of_the_kernels() {
                     Ok(ticket) => break tickets.push(ticket),
                     Err(Full(back)) => recv = back,
                 }
-                ring.submit().expect("a submission");
+                ring.wait_for_space().expect("a submission");
             }
             peers.push(peer);
         }

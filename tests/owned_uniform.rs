@@ -67,6 +67,28 @@ unsafe impl Operation for Work {
 }
 
 #[test]
+fn thread_of_the_kernels_makes_room() {
+    let params = IoUringParams::default().entries(4).sqpoll(10);
+    let mut ring = UniformRing::<Nop, AnyThread>::with_params(params).expect("a ring");
+    let mut ended = 0;
+    for _ in 0..500 {
+        // Fewer than there are slots for, so only the queue can be full.
+        for _ in 0..6 {
+            if ring.push(Nop).is_err() {
+                ring.wait_for_space().expect("a submission");
+                let _token = ring.push(Nop).expect("room");
+            }
+        }
+        ring.submit_and_wait(6).expect("a submission");
+        for (_, output) in ring.outputs() {
+            output.expect("a NOP");
+            ended += 1;
+        }
+    }
+    assert_eq!(ended, 3000);
+}
+
+#[test]
 fn event_loop_of_one_enum_echoes() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
     let address = listener.local_addr().expect("one");

@@ -62,6 +62,9 @@ unsafe impl Access for Rc<Ring> {
 }
 
 /// What was not pushed, for want of room. It is given back as it was.
+///
+/// Submitting makes room for entries. On a ring with [`sqpoll`](IoUringParams::sqpoll) the kernel's
+/// thread does, and [`wait_for_space`](Ring::wait_for_space) waits for it.
 #[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the ring has no room: submit what was pushed, and take what has ended")]
 pub struct Full<O>(pub O);
@@ -306,6 +309,17 @@ impl Ring {
         let submitted = self.with_core(|core| core.sq.submit_and_wait(n));
         self.reap();
         submitted.map(drop)
+    }
+
+    /// Submits, and waits until the kernel's thread has made room in the queue, on a ring with
+    /// [`sqpoll`](IoUringParams::sqpoll). Returns at once if there is room, and on other rings, where
+    /// submitting makes room.
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError`]: what was not taken is still queued, and starts with a later submission.
+    pub fn wait_for_space(&self) -> Result<(), SubmitError> {
+        self.with_core(|core| core.sq.wait_for_space()).map(drop)
     }
 
     /// How many operations are in flight, or have ended and not been taken.

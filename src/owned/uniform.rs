@@ -360,6 +360,17 @@ impl<O: Operation, T: Threads> UniformRing<O, T> {
         self.sq.submit_and_wait(n)
     }
 
+    /// Submits, and waits until the kernel's thread has made room in the queue, on a ring with
+    /// [`sqpoll`](IoUringParams::sqpoll). Returns at once if there is room, and on other rings, where
+    /// submitting makes room.
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError`]: what was not taken is still queued, and starts with a later submission.
+    pub fn wait_for_space(&mut self) -> Result<(), SubmitError> {
+        self.sq.wait_for_space().map(drop)
+    }
+
     /// Takes what has ended: each operation's token and output. What an iterator that is dropped early
     /// has not given is left for the next.
     #[inline]
