@@ -138,6 +138,7 @@ mod passed;
 mod path;
 mod picked;
 mod pipe;
+mod places;
 mod process;
 mod range;
 mod recv_message;

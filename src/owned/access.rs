@@ -5,8 +5,8 @@ use std::task::Waker;
 
 use super::core::Core;
 use super::due::{Due, Retry, Slots};
+use super::places::SlotId;
 use super::ring::Ring;
-use super::table::SlotId;
 use crate::completion::Completion;
 use crate::error::SubmitError;
 use crate::kind::Threads;

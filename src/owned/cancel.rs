@@ -3,7 +3,7 @@
 use std::io;
 
 use super::operation::Operation;
-use super::table::SlotId;
+use super::places::SlotId;
 use crate::completion::Completion;
 use crate::entry::Sqe;
 use crate::operation::{Cancel, CancelFlags};

@@ -9,9 +9,9 @@ use std::mem::{ManuallyDrop, MaybeUninit};
 use std::task::Waker;
 
 use super::drain::NOBODY;
+use super::places::SlotId;
 use super::shared_waker::{SharedWaker, WakeUp};
 use super::slot::{Dispose, Kept};
-use super::table::SlotId;
 use super::waiting::Waiting;
 use crate::completion::Completion;
 

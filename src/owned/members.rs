@@ -2,8 +2,8 @@
 
 use std::cell::{Cell, RefCell};
 
+use super::places::SlotId;
 use super::slot::Dispose;
-use super::table::SlotId;
 
 /// The operations of a scope that have not left their slots.
 #[derive(Debug, Default)]

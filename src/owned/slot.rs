@@ -5,10 +5,10 @@ use std::ptr::NonNull;
 
 use super::backlog::Queue;
 use super::operation::Operation;
+use super::places::SlotId;
 use super::stopping::Asked;
 use super::store::{RARE, told};
 use super::stream::Multishot;
-use super::table::SlotId;
 use super::waiting::Waiting;
 use crate::completion::Completion;
 

@@ -6,10 +6,11 @@ use super::backlog::Backlog;
 use super::due::{Due, Orphan, Retry};
 use super::groups::{Groups, group_of};
 use super::mail::{self, Mail};
+use super::places::SlotId;
 use super::shared_waker::SharedWaker;
 use super::slot::{Dispose, State, WITHIN};
 use super::stopping::Request;
-use super::table::{SlotId, Table};
+use super::table::Table;
 use super::waiting::Waiting;
 use crate::completion::{Completion, CompletionFlags};
 

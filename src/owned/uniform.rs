@@ -1,28 +1,31 @@
 //! Rings whose operations are all of one type.
 
 use std::fmt;
-use std::mem::{ManuallyDrop, MaybeUninit, replace};
+use std::mem::{ManuallyDrop, replace};
 use std::ops::ControlFlow;
 use std::os::fd::BorrowedFd;
-use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
 use super::buffer_group::{BufferGroup, BufferGroupParams};
 use super::drain::{Draining, NOBODY, PATIENCE, StillInFlight, deadline, end, withdrawn};
-use super::groups::{Groups, group_of, note_of};
+use super::groups::{Groups, note_of};
 use super::operation::Operation;
 use super::registered_pool::RegisteredPool;
 use super::ring::Full;
 use super::ring_id::push_own;
 use super::slots::Slots;
 use super::stopping::{Asked, push_cancel};
-use super::store::{RARE, told};
 use crate::buffer_pool::BufferPool;
-use crate::completion::{Completion, CompletionQueue};
+use crate::completion::CompletionQueue;
 use crate::error::{RegisterError, SetupError, SubmitError};
 use crate::kind::{OneThread, Threads};
 use crate::params::IoUringParams;
 use crate::submission::SubmissionQueue;
+
+mod table;
+
+use table::Table;
+pub use table::Token;
 
 /// A ring that owns its operations, all of one type: an enum of what an event loop does.
 ///
@@ -60,217 +63,6 @@ pub struct UniformRing<O: Operation + 'static, T: Threads = OneThread> {
     slots: ManuallyDrop<Table<O>>,
     groups: Groups,
     ended: bool,
-}
-
-/// Names an operation in flight, to cancel it. Afterwards it names nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Token {
-    place: Place,
-    generation: u32,
-}
-
-/// How far a slot is from the beginning of its table, in bytes.
-type Place = u32;
-
-/// That of a slot that never holds an operation.
-const NONE: Place = 0;
-
-/// In place of a free slot's next: the slot is not free.
-const TAKEN: Place = Place::MAX;
-
-/// A slot, at an address that stays the same.
-struct Slot<O> {
-    operation: MaybeUninit<O>,
-    /// Of a free one the next that is free, or [`NONE`]; otherwise [`TAKEN`].
-    next: Place,
-    /// How often it has been free before, counted in 32 bits.
-    generation: u32,
-    /// The result of a zero-copy send, whose notification is still to come; or the group that the
-    /// operation takes its buffer from.
-    note: i32,
-}
-
-/// The slots, made once. The first is [`NONE`].
-struct Table<O> {
-    slots: NonNull<Slot<O>>,
-    /// How far the last one's end is from the beginning, in bytes.
-    end: Place,
-    free: Place,
-    in_flight: u32,
-}
-
-// SAFETY: the slots are the table's own, and so are the operations in them.
-unsafe impl<O: std::marker::Send> std::marker::Send for Table<O> {}
-
-impl<O: Operation> Table<O> {
-    /// So many slots, or as many as there are places for.
-    fn new(len: u32) -> Self {
-        let stride = Self::STRIDE;
-        let len = len.min((Place::MAX / stride).saturating_sub(1));
-        let end = (len + 1) * stride;
-        let slots: Box<[Slot<O>]> = (0..end)
-            .step_by(stride as usize)
-            .map(|place| Slot {
-                operation: MaybeUninit::uninit(),
-                next: if end - place > stride {
-                    place + stride
-                } else {
-                    NONE
-                },
-                generation: 0,
-                note: 0,
-            })
-            .collect();
-        Self {
-            // Not a box, which would claim that nobody else uses what is in it.
-            slots: NonNull::from(Box::leak(slots)).cast(),
-            end,
-            free: if len > 0 { stride } else { NONE },
-            in_flight: 0,
-        }
-    }
-
-    /// How many slots there are for operations.
-    fn len(&self) -> u32 {
-        self.end / Self::STRIDE - 1
-    }
-
-    /// The place that an entry was pushed for, if its number is that of one.
-    #[inline]
-    fn place(&self, number: u64) -> Option<Place> {
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "it is below a number of 32 bits"
-        )]
-        (number < self.end.into()).then_some(number as Place)
-    }
-
-    /// A slot. There must be such a one.
-    #[inline]
-    fn slot(&self, place: Place) -> *mut Slot<O> {
-        debug_assert!(place < self.end && place.is_multiple_of(Self::STRIDE));
-        // SAFETY: there are so many slots.
-        unsafe { self.slots.byte_add(place as usize) }.as_ptr()
-    }
-
-    /// Where a slot has its operation.
-    #[inline]
-    fn operation(&self, place: Place) -> *mut O {
-        // SAFETY: within the slot.
-        unsafe { &raw mut (*self.slot(place)).operation }.cast()
-    }
-
-    #[inline]
-    fn next(&mut self, place: Place) -> &mut Place {
-        // SAFETY: the field is the table's, which is borrowed mutably; the kernel uses no more of the
-        // slot than the operation.
-        unsafe { &mut (*self.slot(place)).next }
-    }
-
-    /// The first slot from a number on that has an operation which was pushed.
-    fn next_taken(&self, from: u64) -> Option<Place> {
-        let from = Place::try_from(from).ok()?.max(Self::STRIDE);
-        (from.checked_next_multiple_of(Self::STRIDE)?..self.end)
-            .step_by(Self::STRIDE as usize)
-            .find(|&place| self.is_taken(place))
-    }
-
-    /// Whether a slot has an operation that was pushed.
-    fn is_taken(&self, place: Place) -> bool {
-        // SAFETY: as above, but for a borrow that shares.
-        unsafe { (*self.slot(place)).next == TAKEN }
-    }
-
-    /// Whether there is an operation that a token names. The token may be another table's.
-    fn holds(&mut self, token: Token) -> bool {
-        let Token { place, generation } = token;
-        let is_one = place != NONE && place < self.end && place.is_multiple_of(Self::STRIDE);
-        is_one && self.is_taken(place) && *self.generation(place) == generation
-    }
-
-    #[inline]
-    fn generation(&mut self, place: Place) -> &mut u32 {
-        // SAFETY: as above.
-        unsafe { &mut (*self.slot(place)).generation }
-    }
-
-    #[inline]
-    fn note(&mut self, place: Place) -> &mut i32 {
-        // SAFETY: as above.
-        unsafe { &mut (*self.slot(place)).note }
-    }
-
-    /// Takes the operation out of a slot, which is free then.
-    ///
-    /// # Safety
-    ///
-    /// The slot holds one, which the kernel does not use any longer.
-    #[inline]
-    unsafe fn take(&mut self, place: Place) -> (Token, O) {
-        // SAFETY: the caller's promise.
-        let operation = unsafe { self.operation(place).read() };
-        let generation = self.generation(place);
-        let token = Token {
-            place,
-            generation: *generation,
-        };
-        *generation = generation.wrapping_add(1);
-        *self.next(place) = self.free;
-        self.free = place;
-        self.in_flight -= 1;
-        (token, operation)
-    }
-
-    /// What has ended with a completion, if it is the last of an operation.
-    #[inline]
-    fn settle(&mut self, done: Completion, groups: &mut Groups) -> Option<(Token, O, Completion)> {
-        let place = self.place(done.user_data)?;
-        let mut told = told(done.res, done.flags, 0);
-        if done.flags & RARE != 0 {
-            told = self.tell(done, place, groups)?;
-        }
-        // SAFETY: a number below the end is that of an operation that was pushed, and this is its last
-        // completion.
-        let (token, operation) = unsafe { self.take(place) };
-        Some((token, operation, told))
-    }
-
-    /// What an operation is told that completes twice, or that has got a buffer, when it has ended.
-    #[cold]
-    #[inline(never)]
-    fn tell(&mut self, done: Completion, place: Place, groups: &mut Groups) -> Option<Completion> {
-        let note = *self.note(place);
-        let offset = groups.offset(group_of(note), &done);
-        if done.more() {
-            *self.note(place) = done.res;
-            return None;
-        }
-        let result = if done.is_notification() {
-            note
-        } else {
-            done.res
-        };
-        Some(told(result, done.flags, offset))
-    }
-}
-
-impl<O> Table<O> {
-    /// How far a slot is from the next, in bytes.
-    const STRIDE: Place = {
-        assert!(size_of::<Slot<O>>() <= Place::MAX as usize);
-        #[expect(clippy::cast_possible_truncation, reason = "it was compared")]
-        let stride = size_of::<Slot<O>>() as Place;
-        stride
-    };
-}
-
-impl<O> Drop for Table<O> {
-    fn drop(&mut self) {
-        let slots = self.end / Self::STRIDE;
-        let slots = NonNull::slice_from_raw_parts(self.slots, slots as usize);
-        // SAFETY: it was leaked from such a box, and is nobody else's.
-        drop(unsafe { Box::from_raw(slots.as_ptr()) });
-    }
 }
 
 impl<O: Operation> UniformRing<O> {
@@ -311,11 +103,10 @@ impl<O: Operation, T: Threads> UniformRing<O, T> {
     /// is submitted, or there are as many operations as the ring can have.
     #[inline]
     pub fn push(&mut self, operation: O) -> Result<Token, Full<O>> {
-        let place = self.slots.free;
-        if place == NONE {
+        let Some(id) = self.slots.vacant() else {
             return Err(Full(operation));
-        }
-        let room = self.slots.operation(place);
+        };
+        let room = self.slots.operation(id);
         // SAFETY: the slot is free, and has room for an operation.
         unsafe { room.write(operation) };
         // Should this panic, the operation is leaked, and the slot is still free.
@@ -323,20 +114,11 @@ impl<O: Operation, T: Threads> UniformRing<O, T> {
         let sqe = unsafe { &mut *room }.entry();
         // SAFETY: what the entry names is the operation's, which stays in its slot until the last
         // completion has been taken, or is leaked there.
-        if unsafe { push_own(&mut self.sq, &sqe, place.into()) }.is_err() {
+        if unsafe { push_own(&mut self.sq, &sqe, id.into()) }.is_err() {
             // SAFETY: it was written, and the kernel has not seen it.
             return Err(Full(unsafe { room.read() }));
         }
-        let note = note_of(&sqe);
-        if note != 0 {
-            *self.slots.note(place) = note;
-        }
-        self.slots.free = replace(self.slots.next(place), TAKEN);
-        self.slots.in_flight += 1;
-        Ok(Token {
-            place,
-            generation: *self.slots.generation(place),
-        })
+        Ok(self.slots.occupy(id, note_of(&sqe)))
     }
 
     /// Hands what was pushed to the kernel. Returns how many entries it has taken.
@@ -392,8 +174,7 @@ impl<O: Operation, T: Threads> UniformRing<O, T> {
     ///
     /// [`Full`] if there is no room for the request.
     pub fn cancel(&mut self, token: Token) -> Result<(), Full<()>> {
-        let number = token.place.into();
-        if self.slots.holds(token) && !push_cancel(&mut self.sq, number, Asked::new()) {
+        if self.slots.holds(token) && !push_cancel(&mut self.sq, token.number(), Asked::new()) {
             return Err(Full(()));
         }
         Ok(())
@@ -402,7 +183,7 @@ impl<O: Operation, T: Threads> UniformRing<O, T> {
     /// How many operations were pushed and have not been taken as outputs.
     #[inline]
     pub fn in_flight(&self) -> u32 {
-        self.slots.in_flight
+        self.slots.in_flight()
     }
 
     /// How many operations there can be at a time.
@@ -464,7 +245,7 @@ impl<O: Operation, T: Threads> Draining for UniformRing<O, T> {
     }
 
     fn in_flight(&self) -> u32 {
-        self.slots.in_flight
+        self.slots.in_flight()
     }
 
     fn next_in_flight(&self, from: u64) -> Option<u64> {
@@ -472,11 +253,11 @@ impl<O: Operation, T: Threads> Draining for UniformRing<O, T> {
     }
 
     fn dispose_of_withdrawn(&mut self, number: u64) {
-        let Some(place) = self.slots.place(number) else {
+        let Some(id) = self.slots.id(number) else {
             return;
         };
         // SAFETY: the operation was pushed, and the kernel has never had it.
-        let (_, operation) = unsafe { self.slots.take(place) };
+        let (_, operation) = unsafe { self.slots.take(id) };
         // SAFETY: it stands for that which will never come.
         unsafe { operation.abandon(withdrawn(NOBODY)) };
     }

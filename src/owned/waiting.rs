@@ -5,10 +5,10 @@ use std::ptr;
 use std::task::{RawWakerVTable, Waker};
 
 use super::backlog::Queue;
+use super::places::SlotId;
 use super::shared_waker::SharedWaker;
 use super::slot::State;
 use super::store::Store;
-use super::table::SlotId;
 
 /// A waker that is put away. Whoever takes it makes it one again, once.
 #[derive(Clone, Copy, Debug)]
