@@ -23,7 +23,7 @@ mod needs;
 #[path = "support/rings.rs"]
 mod rings;
 
-use cache::is_cached;
+use cache::{assert_cached_after, is_cached};
 use closed_fd::closed_fd;
 use rings::{results, run};
 
@@ -106,14 +106,15 @@ fn fadvise_drops_its_range_from_memory() {
         let length = u32::try_from(2 * PAGE).unwrap();
         let all = file(&places);
         let middle = fadvise(&all, 15 * PAGE, length, unneeded);
-        assert_eq!(advise(cq, sq, &middle), 0);
-        let left = places.map(|place| is_cached(&all, place));
-        assert_eq!(left, [true, false, true]);
+        assert_cached_after(&all, places, [true, false, true], || {
+            assert_eq!(advise(cq, sq, &middle), 0);
+        });
         // A length of 0 is all that follows.
         let all = file(&places);
-        assert_eq!(advise(cq, sq, &fadvise(&all, PAGE, 0, unneeded)), 0);
-        let left = places.map(|place| is_cached(&all, place));
-        assert_eq!(left, [true, false, false]);
+        let rest = fadvise(&all, PAGE, 0, unneeded);
+        assert_cached_after(&all, places, [true, false, false], || {
+            assert_eq!(advise(cq, sq, &rest), 0);
+        });
     });
 }
 
@@ -130,14 +131,16 @@ fn fadvise64_takes_a_length_beyond_32_bits() {
         for length in [FAR + PAGE, FAR] {
             let file = file(&places);
             let advice = fadvise64(&file, 0, length, unneeded);
-            assert_eq!(advise(cq, sq, &advice), 0);
-            let left = places.map(|place| is_cached(&file, place));
-            assert_eq!(left, [false, false, length == FAR, true]);
+            let wanted = [false, false, length == FAR, true];
+            assert_cached_after(&file, places, wanted, || {
+                assert_eq!(advise(cq, sq, &advice), 0);
+            });
         }
         let file = file(&places);
-        assert_eq!(advise(cq, sq, &fadvise64(&file, FAR, 0, unneeded)), 0);
-        let left = places.map(|place| is_cached(&file, place));
-        assert_eq!(left, [true, true, false, false]);
+        let rest = fadvise64(&file, FAR, 0, unneeded);
+        assert_cached_after(&file, places, [true, true, false, false], || {
+            assert_eq!(advise(cq, sq, &rest), 0);
+        });
     });
 }
 
@@ -204,10 +207,11 @@ fn fadvise_takes_a_registered_file() {
         let fixed = |sqe: &mut Sqe| sqe.insert_flags(SqeFlags::FIXED_FILE);
         for (slot, result) in [(1, 0), (0, -libc::EBADF), (2, -libc::EBADF)] {
             let advice = fadvise(&slot, 0, 0, libc::POSIX_FADV_DONTNEED);
-            // SAFETY: the slot holds a file of this test, or nothing.
-            let done = unsafe { run(cq, sq, &advice, fixed) };
-            assert_eq!(done.raw_result(), result);
-            assert!(!is_cached(&file, 0));
+            assert_cached_after(&file, [0], [false], || {
+                // SAFETY: the slot holds a file of this test, or nothing.
+                let done = unsafe { run(cq, sq, &advice, fixed) };
+                assert_eq!(done.raw_result(), result);
+            });
         }
     });
 }

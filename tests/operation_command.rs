@@ -66,6 +66,7 @@ fn with_seven_bytes() -> UdpSocket {
     let socket = socket();
     let own = socket.local_addr().expect("a bound socket");
     socket.send_to(b"7 bytes", own).expect("room");
+    socket.peek(&mut [0; 7]).expect("a datagram");
     socket
 }
 

@@ -21,8 +21,8 @@ use std::thread;
 use lio_uring::operation::RecvZc;
 use lio_uring::{IoUring, IoUringParams, Received};
 use receivers::{
-    CANCEL, PAGE, RECV, cancel, connection, next, params, pattern, push, receive_all, receive_with,
-    receiver, registered, ring, ring_with, send,
+    CANCEL, PAGE, RECV, await_unread, cancel, connection, next, params, pattern, push, receive_all,
+    receive_with, receiver, registered, ring, ring_with, send,
 };
 
 const MIB: usize = 1 << 20;
@@ -110,6 +110,7 @@ fn memory_that_is_not_given_back_runs_out() {
     };
     let (here, mut there) = connection();
     there.write_all(&pattern(0, 16 * PAGE)).unwrap();
+    await_unread(&here, 5 * PAGE);
     let mut held: Vec<Received<'_>> = Vec::new();
     push(&mut ring, receive.id(), here.as_raw_fd(), 0);
     let last = loop {
@@ -197,6 +198,7 @@ fn full_completion_queue_ends_a_receive_and_loses_nothing() {
     };
     let (here, mut there) = connection();
     there.write_all(&pattern(0, 16 * PAGE)).unwrap();
+    await_unread(&here, 5 * PAGE);
     push(&mut ring, receive.id(), here.as_raw_fd(), 0);
     let mut position = 0;
     for _ in 0..4 {

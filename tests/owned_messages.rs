@@ -29,7 +29,7 @@ mod outcome;
 #[path = "support/sockets.rs"]
 mod sockets;
 
-use sockets::{assert_empty, bytes, set_option, take, tcp, udp};
+use sockets::{assert_empty, await_data, bytes, set_option, take, tcp, udp};
 
 use outcome::{errno, run};
 
@@ -73,6 +73,7 @@ fn datagram_fills_the_buffers_in_their_order_and_names_its_sender() {
     ] {
         for flags in [0, libc::MSG_TRUNC] {
             there.send_to(text.as_bytes(), to).expect("sent");
+            await_data(&*here, text.len());
             let mut recv = recv_msg(Rc::clone(&here), buffers, header);
             recv.flags |= flags;
             let count;
@@ -104,6 +105,7 @@ fn receive_that_fails_gives_everything_back() {
     let (here, there) = udp();
     let sender = Address::from(there);
     here.send_to(b"x", there).expect("sent");
+    await_data(&here, 1);
     let here = Rc::new(here);
     let buffers = vec![vec![7; 4], Vec::with_capacity(9)];
     let (count, buffers, header) = run(recv_msg(Rc::clone(&here), buffers, RecvHeader::new()));
@@ -126,6 +128,7 @@ fn receive_that_fails_gives_everything_back() {
 fn receive_into_no_buffer_takes_the_datagram() {
     let (here, to) = udp();
     here.send_to(b"lost", to).expect("sent");
+    await_data(&here, 4);
     let (count, buffers, header) = run(recv_msg(here, Vec::<Vec<u8>>::new(), RecvHeader::new()));
     assert_eq!((count.expect("a datagram"), buffers.len()), (0, 0));
     assert!(header.is_truncated());
@@ -406,6 +409,7 @@ fn control_messages_have_levels_kinds_and_data() {
     let (count, texts, _) = run(send_msg(there, ["no", "w"], header));
     assert_eq!((count.expect("sent"), texts), (3, ["no", "w"]));
 
+    await_data(&here, 3);
     let room = RecvHeader::control_room(16) + RecvHeader::control_room(4);
     let here = Rc::new(here);
     let header = RecvHeader::with_control(room);
@@ -435,6 +439,7 @@ fn control_messages_have_levels_kinds_and_data() {
 
     // What is cut off has fewer bytes, and there is nothing behind it.
     here.send_to(b"now", to).expect("sent");
+    await_data(&*here, 3);
     let header = RecvHeader::with_control(24);
     let (count, _, header) = run(recv_msg(here, [[0; 3]], header));
     assert_eq!(count.expect("a datagram"), 3);

@@ -90,13 +90,12 @@ fn worker_that_writes_to_a_buffer_keeps_it() {
         let (memory, buffer) = Memory::new();
         let in_time = play(way, (&memory, b'N'), &Faults::of(&memory), |scene| {
             // A file that only workers read.
-            let file = File::open("/proc/self/status").expect("the file");
-            let read = Read {
-                file,
+            let read = |buffer| Read {
+                file: File::open("/proc/self/status").expect("the file"),
                 buffer,
                 offset: 0,
             };
-            scene.play(Ring::new(8).expect("a ring"), read);
+            scene.play(Ring::new(8).expect("a ring"), buffer, read);
         });
         if !in_time {
             return held_up::skip_since_not_in_time();
@@ -113,7 +112,7 @@ fn thread_that_submits_and_writes_to_a_buffer_keeps_it() {
         let (memory, buffer) = Memory::new();
         let (socket, mut peer) = UnixStream::pair().expect("a pair");
         let socket = Arc::new(socket);
-        let recv = Recv {
+        let recv = |buffer| Recv {
             socket: Arc::clone(&socket),
             buffer,
             flags: 0,
@@ -121,7 +120,7 @@ fn thread_that_submits_and_writes_to_a_buffer_keeps_it() {
         peer.write_all(b"data").expect("room");
         let in_time = play(way, (&memory, b'd'), &Faults::of(&memory), |scene| {
             let params = IoUring::builder().entries(8).sqpoll(1000);
-            scene.play(Ring::with_params(params).expect("a ring"), recv);
+            scene.play(Ring::with_params(params).expect("a ring"), buffer, recv);
         });
         // Closing such a ring's descriptor waits for what its thread is doing.
         assert!(in_time || way == Way::Close, "{way:?}");

@@ -239,6 +239,13 @@ fn until(mut done: impl FnMut() -> bool) {
     }
 }
 
+#[track_caller]
+fn assert_stopped(way: Way, error: &io::Error) {
+    assert_eq!(way, Way::WaitWithLimit, "{error}");
+    let stopped = [libc::ECANCELED, libc::EINTR].map(Some);
+    assert!(stopped.contains(&error.raw_os_error()), "{error}");
+}
+
 fn forget<T>(value: T) {
     #[expect(clippy::mem_forget, reason = "that is what is tested")]
     std::mem::forget(value);
@@ -249,19 +256,32 @@ impl Scene<'_> {
         self.let_go.send(()).expect("the test waits");
     }
 
-    /// Pushes a read, and lets go of it when the kernel is held up in it.
-    pub(crate) fn play<O>(&self, ring: Ring, operation: O)
+    /// Pushes a read into the buffer, and lets go of it when the kernel is held up in it.
+    pub(crate) fn play<O>(&self, ring: Ring, buffer: Watched, read: impl Fn(Watched) -> O)
     where
         O: Operation<Output = (io::Result<usize>, Watched)> + 'static,
     {
         let (way, memory) = (self.way, self.memory);
-        let ticket = push(way, &ring, operation);
+        let mut ticket = push(way, &ring, read(buffer));
         ring.submit().expect("a submission");
-        // Before a worker is given the read, the thread itself may have to try again.
-        until(|| {
+        let start = Instant::now();
+        loop {
+            // Before a worker is given the read, the thread itself may have to try again.
             ring.submit_and_wait(0).expect("a submission");
-            self.held_up.try_recv().is_ok()
-        });
+            if self.held_up.try_recv().is_ok() {
+                break;
+            }
+            ticket = match ticket.try_take() {
+                Ok((count, buffer)) => {
+                    // A worker that comes late finds it stopped.
+                    assert_stopped(way, &count.expect_err("nothing held it up"));
+                    push(way, &ring, read(buffer))
+                }
+                Err(ticket) => ticket,
+            };
+            assert!(start.elapsed() < LIMIT, "stalled");
+            thread::sleep(Duration::from_millis(1));
+        }
         match way {
             Way::Wait | Way::WaitWithLimit => {
                 self.let_go();
@@ -273,11 +293,7 @@ impl Scene<'_> {
                         assert_eq!(buffer.bytes()[0], self.begins, "not what was read");
                         assert_eq!(buffer.bytes()[count..].iter().max(), Some(&0));
                     }
-                    Err(error) => {
-                        assert_eq!(way, Way::WaitWithLimit, "{error}");
-                        let stopped = [libc::ECANCELED, libc::EINTR].map(Some);
-                        assert!(stopped.contains(&error.raw_os_error()), "{error}");
-                    }
+                    Err(error) => assert_stopped(way, &error),
                 }
             }
             Way::DropTicket => {

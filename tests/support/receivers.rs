@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lio_uring::kind::CqeSize;
 use lio_uring::operation::{Cancel, CancelFlags, RecvZc};
@@ -208,6 +208,17 @@ where
         }
     };
     receive_with(ring, (receive.id(), receive.area()), here, give, flush)
+}
+
+/// Waits until the socket has as many bytes for its reader. With fewer, a receive on Linux 7.1 waits
+/// where it would find that it has run out of something.
+#[track_caller]
+pub(crate) fn await_unread(socket: &TcpStream, bytes: usize) {
+    let end = Instant::now() + LIMIT;
+    while usize::try_from(unread(socket)).expect("a number") < bytes {
+        assert!(Instant::now() < end, "they do not come");
+        thread::yield_now();
+    }
 }
 
 /// How many bytes the socket has for its reader.
