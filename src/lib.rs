@@ -68,8 +68,8 @@
 //! operations complete with `ECANCELED`.
 //!
 //! A child process that was forked has copies of these values, but not the queues that they lead
-//! to. In a child they may be dropped, which does nothing to the parent's ring; looking at them or
-//! pushing faults, and what is registered through them reaches the parent's ring. That holds for
+//! to. In a child they may be dropped, which does nothing to the parent's ring; looking at them,
+//! pushing or submitting faults, and what is registered through them reaches the parent's ring. That holds for
 //! `fork(3)`. A system call that is made in its place leaves nothing where the queues were, so that the
 //! child may come to have something else there.
 //!

@@ -144,7 +144,8 @@ impl<T: Threads, S: SqeSize, C: CqeSize> IoUringParams<T, S, C> {
         self.insert(SetupFlags::HYBRID_IOPOLL)
     }
 
-    /// Has a kernel thread submit, so that submitting takes no system call while it is awake.
+    /// Has a kernel thread submit, so that submitting takes no system call while it is awake, unless
+    /// completions are held back for want of room.
     ///
     /// The thread goes to sleep when it has had nothing to do for `idle_ms` milliseconds (0 means
     /// the kernel's default, a second) and is woken by

@@ -169,7 +169,7 @@ fn compare(entries: u32, completions: u32, params: IoUringParams, flags: u32, se
                 }
             }
             _ => {
-                // liburing fetches what overflowed when it submits, we when completions are taken.
+                // Both fetch what overflowed when they submit, and we when completions are taken, too.
                 cq.wait(0).expect("a look at the queue");
                 c.fetch();
                 assert_eq!(sq.space_left(), c.space_left(), "room at {at}");

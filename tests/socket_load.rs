@@ -1,12 +1,13 @@
 //! Sockets under load: many connections, many messages, none forgotten and none preferred.
 #![cfg(target_os = "linux")]
 
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::ptr;
 use std::thread;
+use std::time::Instant;
 
 use lio_uring::kind::Threads;
 use lio_uring::operation::{Accept, AcceptMulti, Connect, OpCode, RecvMulti};
@@ -20,7 +21,7 @@ mod needs;
 #[path = "support/rings.rs"]
 mod rings;
 
-use rings::{PENDING, cancel, next};
+use rings::{LIMIT, PENDING, cancel, next};
 
 fn listener() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
@@ -91,11 +92,44 @@ fn accept_multi_misses_no_connection_however_fast_they_come_and_go() {
     });
 }
 
+/// Waits until so many connections can be accepted.
+#[track_caller]
+fn await_backlog(listener: &TcpListener, n: u32) {
+    let end = Instant::now() + LIMIT;
+    loop {
+        // SAFETY: zero is a value of the structure.
+        let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+        let mut size = libc::socklen_t::try_from(size_of_val(&info)).expect("a small structure");
+        // SAFETY: the pointers are to values of the right types, and the size is that of the first.
+        let result = unsafe {
+            libc::getsockopt(
+                listener.as_raw_fd(),
+                libc::IPPROTO_TCP,
+                libc::TCP_INFO,
+                (&raw mut info).cast(),
+                &raw mut size,
+            )
+        };
+        assert_eq!(result, 0, "{}", io::Error::last_os_error());
+        // Of a listener it is the length of its queue.
+        if info.tcpi_unacked >= n {
+            return;
+        }
+        assert!(
+            Instant::now() < end,
+            "{} of {n} have come",
+            info.tcpi_unacked
+        );
+        thread::yield_now();
+    }
+}
+
 #[test]
 fn accept_tells_whether_more_connections_wait() {
     each_ring!(|cq, sq| {
         let (listener, here) = listener();
         let _clients: Vec<_> = (0..3).map(|_| TcpStream::connect(here).unwrap()).collect();
+        await_backlog(&listener, 3);
         let accept = Accept {
             fd: listener.as_raw_fd(),
             addr: ptr::null_mut(),
