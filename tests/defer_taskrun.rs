@@ -4,7 +4,7 @@
 
 use std::env;
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, PipeReader, Read as _, Write as _};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -33,6 +33,32 @@ fn push_nop(ring: &mut IoUring, user_data: u64) {
     unsafe { ring.push(&Nop, user_data) }.expect("room");
 }
 
+/// Pushes a poll for what there is to read. The pipe is open until it has completed.
+fn push_poll(ring: &mut IoUring, reader: &PipeReader, user_data: u64) {
+    let poll = PollAdd {
+        fd: reader.as_raw_fd(),
+        poll_mask: libc::POLLIN.cast_unsigned().into(),
+    };
+    // SAFETY: a poll points to nothing.
+    unsafe { ring.push(&poll, user_data) }.expect("room");
+}
+
+/// Pushes a read of a byte.
+///
+/// # Safety
+///
+/// The byte stays, and is left alone, until the completion has been taken.
+unsafe fn push_read(ring: &mut IoUring, reader: &PipeReader, byte: *mut u8, user_data: u64) {
+    let read = Read {
+        fd: reader.as_raw_fd(),
+        ptr: byte.cast(),
+        len: 1,
+        offset: 0,
+    };
+    // SAFETY: the caller's promise.
+    unsafe { ring.push(&read, user_data) }.expect("room");
+}
+
 /// Whether there is something to read within so many milliseconds.
 fn readable(fd: RawFd, milliseconds: i32) -> bool {
     let mut poll = libc::pollfd {
@@ -52,12 +78,7 @@ fn work_put_off_signals_the_eventfd_and_waits_to_be_asked_for() {
     let mut signal = File::from(eventfd());
     ring.submission().register_eventfd(signal.as_fd()).unwrap();
     let (reader, mut writer) = io::pipe().unwrap();
-    let poll = PollAdd {
-        fd: reader.as_raw_fd(),
-        poll_mask: libc::POLLIN.cast_unsigned().into(),
-    };
-    // SAFETY: a poll points to nothing, and the pipe is open until it has completed.
-    unsafe { ring.push(&poll, 1) }.unwrap();
+    push_poll(&mut ring, &reader, 1);
     ring.submit().unwrap();
     assert!(!readable(signal.as_raw_fd(), 0), "nothing has come");
 
@@ -84,14 +105,8 @@ fn work_put_off_is_done_by_whoever_looks() {
     let (reader, mut writer) = io::pipe().unwrap();
     for round in 0..20 {
         let mut byte = 0;
-        let read = Read {
-            fd: reader.as_raw_fd(),
-            ptr: (&raw mut byte).cast(),
-            len: 1,
-            offset: 0,
-        };
         // SAFETY: the byte is left alone until the completion has been taken.
-        unsafe { ring.push(&read, round) }.unwrap();
+        unsafe { push_read(&mut ring, &reader, &raw mut byte, round) };
         ring.submit().unwrap();
         writer.write_all(b"x").unwrap();
         // The read has what it waits for, and is carried out when the thread enters the kernel.
@@ -127,14 +142,8 @@ fn work_put_off_is_done_beside_operations_that_end_at_once() {
     for (kind, mut ring) in kinds_putting_off() {
         let (reader, mut writer) = io::pipe().unwrap();
         let mut byte = 0;
-        let read = Read {
-            fd: reader.as_raw_fd(),
-            ptr: (&raw mut byte).cast(),
-            len: 1,
-            offset: 0,
-        };
         // SAFETY: the byte is left alone until the completion has been taken.
-        unsafe { ring.push(&read, 1) }.unwrap();
+        unsafe { push_read(&mut ring, &reader, &raw mut byte, 1) };
         ring.submit().unwrap();
         writer.write_all(b"x").unwrap();
         let mut rounds = 0;
@@ -156,12 +165,7 @@ fn work_put_off_is_done_beside_operations_that_end_at_once() {
 fn submitting_nothing_fetches_what_was_put_off() {
     for (kind, mut ring) in kinds_putting_off() {
         let (reader, mut writer) = io::pipe().unwrap();
-        let poll = PollAdd {
-            fd: reader.as_raw_fd(),
-            poll_mask: libc::POLLIN.cast_unsigned().into(),
-        };
-        // SAFETY: a poll points to nothing, and the pipe is open until it has completed.
-        unsafe { ring.push(&poll, 1) }.unwrap();
+        push_poll(&mut ring, &reader, 1);
         ring.submit().unwrap();
         writer.write_all(b"x").unwrap();
         assert_eq!(ring.submit().unwrap(), 0, "{kind}");
