@@ -43,22 +43,6 @@ fn push_poll(ring: &mut IoUring, reader: &PipeReader, user_data: u64) {
     unsafe { ring.push(&poll, user_data) }.expect("room");
 }
 
-/// Pushes a read of a byte.
-///
-/// # Safety
-///
-/// The byte stays, and is left alone, until the completion has been taken.
-unsafe fn push_read(ring: &mut IoUring, reader: &PipeReader, byte: *mut u8, user_data: u64) {
-    let read = Read {
-        fd: reader.as_raw_fd(),
-        ptr: byte.cast(),
-        len: 1,
-        offset: 0,
-    };
-    // SAFETY: the caller's promise.
-    unsafe { ring.push(&read, user_data) }.expect("room");
-}
-
 /// Whether there is something to read within so many milliseconds.
 fn readable(fd: RawFd, milliseconds: i32) -> bool {
     let mut poll = libc::pollfd {
@@ -105,8 +89,14 @@ fn work_put_off_is_done_by_whoever_looks() {
     let (reader, mut writer) = io::pipe().unwrap();
     for round in 0..20 {
         let mut byte = 0;
+        let read = Read {
+            fd: reader.as_raw_fd(),
+            ptr: (&raw mut byte).cast(),
+            len: 1,
+            offset: 0,
+        };
         // SAFETY: the byte is left alone until the completion has been taken.
-        unsafe { push_read(&mut ring, &reader, &raw mut byte, round) };
+        unsafe { ring.push(&read, round) }.unwrap();
         ring.submit().unwrap();
         writer.write_all(b"x").unwrap();
         // The read has what it waits for, and is carried out when the thread enters the kernel.
@@ -141,9 +131,8 @@ fn kinds_putting_off() -> Vec<(&'static str, IoUring)> {
 fn work_put_off_is_done_beside_operations_that_end_at_once() {
     for (kind, mut ring) in kinds_putting_off() {
         let (reader, mut writer) = io::pipe().unwrap();
-        let mut byte = 0;
-        // SAFETY: the byte is left alone until the completion has been taken.
-        unsafe { push_read(&mut ring, &reader, &raw mut byte, 1) };
+        // What is written is seen at once. A read could take a worker, on Linux 6.1.
+        push_poll(&mut ring, &reader, 1);
         ring.submit().unwrap();
         writer.write_all(b"x").unwrap();
         let mut rounds = 0;
@@ -157,7 +146,7 @@ fn work_put_off_is_done_beside_operations_that_end_at_once() {
             ended = ring.completions().find(|done| done.user_data() == 1);
         }
         let result = ended.map(|done| done.raw_result());
-        assert_eq!((result, byte), (Some(1), b'x'), "{kind}");
+        assert_eq!(result, Some(libc::POLLIN.into()), "{kind}");
     }
 }
 
