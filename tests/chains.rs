@@ -1,9 +1,6 @@
 //! Chains that meet draining, limits of time, silence, cancellation, refused entries.
 #![cfg(target_os = "linux")]
 
-use std::thread;
-use std::time::Instant;
-
 use lio_uring::kind::Threads;
 use lio_uring::operation::{
     Cancel, CancelFlags, LinkTimeout, Nop, OpCode, Timeout, TimeoutFlags, Timespec,
@@ -19,9 +16,12 @@ mod needs;
 #[macro_use]
 #[path = "support/rings.rs"]
 mod rings;
+#[path = "support/until.rs"]
+mod until;
 
 use chain::{Gate, push_failure, push_nop};
-use rings::{LIMIT, next, results, submit_pending};
+use rings::{next, results, submit_pending};
+use until::until;
 
 const CANCELED: i32 = -libc::ECANCELED;
 const EBADF: i32 = -libc::EBADF;
@@ -209,11 +209,9 @@ fn chain_of_a_hundred_runs_in_order_on_rings_of_every_kind() {
         for round in 0..3 {
             // A chain runs on a worker, and may have ended before the thread of a ring with SQPOLL says
             // that it has taken the entries.
-            let end = Instant::now() + LIMIT;
-            while sq.space_left() < 100 {
-                assert!(Instant::now() < end, "{params:?}: no room");
-                thread::yield_now();
-            }
+            until(format_args!("{params:?}: no room"), || {
+                sq.space_left() >= 100
+            });
             for i in 0..100 {
                 // The last one, too: what is behind the submission is no part of the chain.
                 push_nop(&mut sq, i, LINK);

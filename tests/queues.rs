@@ -3,17 +3,20 @@
 
 #[path = "support/kernel.rs"]
 mod kernel;
+#[path = "support/until.rs"]
+mod until;
 
 use std::collections::BTreeSet;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
 
 use lio_uring::operation::{Nop, OpCode};
 use lio_uring::{
     CompletionQueue, IoUring, IoUringParams, QueueFull, SetupError, Sqe, SqeFlags, SubmissionQueue,
     SubmitCause, Wait,
 };
+
+use until::until;
 
 fn pair(entries: u32) -> (CompletionQueue, SubmissionQueue) {
     lio_uring::with_capacity(entries).expect("a ring")
@@ -339,11 +342,9 @@ fn submitting_fetches_what_did_not_fit() {
             push(&mut sq, i).unwrap();
             sq.submit().unwrap();
         }
-        let end = Instant::now() + Duration::from_secs(60);
-        while sq.unsubmitted() > 0 {
-            assert!(Instant::now() < end, "{params:?}: it is not taken");
-            std::thread::yield_now();
-        }
+        until(format_args!("{params:?}: it is not taken"), || {
+            sq.unsubmitted() == 0
+        });
         assert!(cq.has_overflowed(), "{params:?}: four fit into two");
         assert_eq!(user_data(&mut cq), [0, 1], "{params:?}");
         assert_eq!(sq.submit().unwrap(), 0, "{params:?}");
@@ -375,15 +376,11 @@ fn completion_queue_of_two_loses_none_of_a_thousand() {
         while sq.unsubmitted() > 0 {
             sq.submit().unwrap();
         }
-        let end = Instant::now() + Duration::from_secs(60);
-        std::thread::sleep(Duration::from_millis(60));
-        while !cq.has_overflowed() {
-            assert!(
-                Instant::now() < end,
-                "{label}: the queue should have overflowed"
-            );
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        std::thread::sleep(std::time::Duration::from_millis(60));
+        until(
+            format_args!("{label}: the queue should have overflowed"),
+            || cq.has_overflowed(),
+        );
         let mut seen = BTreeSet::new();
         while seen.len() < 1000 {
             let completion = cq.next().unwrap();

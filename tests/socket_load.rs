@@ -7,7 +7,6 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::ptr;
 use std::thread;
-use std::time::Instant;
 
 use lio_uring::kind::Threads;
 use lio_uring::operation::{Accept, AcceptMulti, Connect, OpCode, RecvMulti};
@@ -20,8 +19,11 @@ mod needs;
 #[macro_use]
 #[path = "support/rings.rs"]
 mod rings;
+#[path = "support/until.rs"]
+mod until;
 
-use rings::{LIMIT, PENDING, cancel, next};
+use rings::{PENDING, cancel, next};
+use until::until;
 
 fn listener() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
@@ -95,8 +97,7 @@ fn accept_multi_misses_no_connection_however_fast_they_come_and_go() {
 /// Waits until so many connections can be accepted.
 #[track_caller]
 fn await_backlog(listener: &TcpListener, n: u32) {
-    let end = Instant::now() + LIMIT;
-    loop {
+    until(format_args!("{n} connections have not come"), || {
         // SAFETY: zero is a value of the structure.
         let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
         let mut size = libc::socklen_t::try_from(size_of_val(&info)).expect("a small structure");
@@ -112,16 +113,8 @@ fn await_backlog(listener: &TcpListener, n: u32) {
         };
         assert_eq!(result, 0, "{}", io::Error::last_os_error());
         // Of a listener it is the length of its queue.
-        if info.tcpi_unacked >= n {
-            return;
-        }
-        assert!(
-            Instant::now() < end,
-            "{} of {n} have come",
-            info.tcpi_unacked
-        );
-        thread::yield_now();
-    }
+        info.tcpi_unacked >= n
+    });
 }
 
 #[test]

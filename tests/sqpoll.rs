@@ -4,8 +4,7 @@
 use std::fs;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lio_uring::operation::{Nop, Read};
 use lio_uring::{CompletionQueue, IoUring, IoUringParams, SubmissionQueue, Wait};
@@ -14,6 +13,10 @@ use lio_uring::{CompletionQueue, IoUring, IoUringParams, SubmissionQueue, Wait};
 mod child;
 #[path = "support/kernel.rs"]
 mod kernel;
+#[path = "support/until.rs"]
+mod until;
+
+use until::until;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -53,11 +56,9 @@ fn thread_falls_asleep_and_is_woken_by_a_submission() {
                 sq.submit().unwrap();
                 assert_eq!(take(&mut cq), round);
                 // Before Linux 5.12 it is none of the process's threads.
-                let end = Instant::now() + LIMIT;
-                while !kernel::older_than(5, 12) && asleep() != Some(true) {
-                    assert!(Instant::now() < end, "the thread stays awake");
-                    thread::yield_now();
-                }
+                until("the thread stays awake", || {
+                    kernel::older_than(5, 12) || asleep() == Some(true)
+                });
             }
         },
     );

@@ -13,8 +13,11 @@ use lio_uring::owned::{BufferMut, Operation, Ring, StillInFlight, Ticket};
 
 #[path = "skip.rs"]
 mod skip;
+#[path = "until.rs"]
+mod until;
 
 use skip::{Lack, skip};
+use until::until;
 
 /// Longer than anything here takes.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
@@ -102,7 +105,7 @@ impl Memory {
     /// Waits until what held the kernel up has been removed, all of it. Whoever used the memory in
     /// between was seen to be held up for good, on Linux 7.2.
     fn wait_until_there(&self) {
-        until(|| self.there.load(Ordering::SeqCst));
+        until("stalled", || self.there.load(Ordering::SeqCst));
     }
 
     fn drops(&self) -> usize {
@@ -231,15 +234,6 @@ fn push<O: Operation + 'static>(way: Way, ring: &Ring, operation: O) -> Ticket<&
 }
 
 #[track_caller]
-fn until(mut done: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !done() {
-        assert!(start.elapsed() < LIMIT, "stalled");
-        thread::sleep(Duration::from_millis(1));
-    }
-}
-
-#[track_caller]
 fn assert_stopped(way: Way, error: &io::Error) {
     assert_eq!(way, Way::WaitWithLimit, "{error}");
     let stopped = [libc::ECANCELED, libc::EINTR].map(Some);
@@ -311,7 +305,7 @@ impl Scene<'_> {
             Way::ForgetTicket => {
                 forget(ticket);
                 self.let_go();
-                until(|| memory.is_written());
+                until("stalled", || memory.is_written());
                 for _ in 0..20 {
                     ring.submit().expect("a submission");
                     thread::sleep(Duration::from_millis(1));
@@ -333,7 +327,7 @@ impl Scene<'_> {
                 let closed = ring.close(Duration::from_millis(5));
                 assert_eq!(closed, Err(StillInFlight { operations: 1 }));
                 self.let_go();
-                until(|| memory.is_written());
+                until("stalled", || memory.is_written());
             }
         }
     }

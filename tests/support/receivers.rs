@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lio_uring::kind::CqeSize;
 use lio_uring::operation::{Cancel, CancelFlags, RecvZc};
@@ -17,6 +17,11 @@ use lio_uring::{
 };
 
 use super::{kernel, ordinary_user};
+
+#[path = "until.rs"]
+mod until;
+
+use until::until;
 
 pub(crate) const PAGE: usize = 4096;
 
@@ -214,11 +219,9 @@ where
 /// where it would find that it has run out of something.
 #[track_caller]
 pub(crate) fn await_unread(socket: &TcpStream, bytes: usize) {
-    let end = Instant::now() + LIMIT;
-    while usize::try_from(unread(socket)).expect("a number") < bytes {
-        assert!(Instant::now() < end, "they do not come");
-        thread::yield_now();
-    }
+    until("they do not come", || {
+        usize::try_from(unread(socket)).expect("a number") >= bytes
+    });
 }
 
 /// How many bytes the socket has for its reader.
