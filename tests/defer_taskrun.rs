@@ -3,14 +3,16 @@
 #![cfg(target_os = "linux")]
 
 use std::env;
+use std::ffi::c_void;
 use std::fs::File;
 use std::io::{self, PipeReader, Read as _, Write as _};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::thread;
 
-use lio_uring::operation::{Nop, PollAdd, Read};
+use lio_uring::operation::{Nop, PollAdd, Read, Recv};
 use lio_uring::{IoUring, SqeFlags, sys};
 
 #[path = "support/eventfd.rs"]
@@ -19,9 +21,12 @@ mod eventfd;
 mod kernel;
 #[path = "support/liburing_ring.rs"]
 mod liburing_ring;
+#[path = "support/until.rs"]
+mod until;
 
 use eventfd::eventfd;
 use liburing_ring::LiburingRing;
+use until::until;
 
 /// A ring for one thread that puts work off, if the kernel can.
 fn putting_off() -> Option<IoUring> {
@@ -283,20 +288,34 @@ fn program_may_be_replaced_while_work_is_in_flight() {
     let mut ring = IoUring::new(8).unwrap();
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(&vec![1; LEN]).unwrap();
-    let (reader, _writer) = io::pipe().unwrap();
-    for fd in [file.as_raw_fd(), reader.as_raw_fd()] {
-        let read = Read {
-            fd,
-            ptr: Box::leak(vec![0_u8; LEN].into_boxed_slice())
-                .as_mut_ptr()
-                .cast(),
-            len: 1 << 20,
-            offset: 0,
-        };
-        // SAFETY: the memory is never freed.
-        unsafe { ring.push_with_flags(&read, 1, SqeFlags::ASYNC) }.unwrap();
-    }
+    let (here, mut there) = UnixStream::pair().unwrap();
+    there.write_all(b"x").unwrap();
+    let room = || -> *mut c_void {
+        let bytes: &'static mut [u8] = Box::leak(vec![0; LEN].into_boxed_slice());
+        bytes.as_mut_ptr().cast()
+    };
+    let read = Read {
+        fd: file.as_raw_fd(),
+        ptr: room(),
+        len: 1 << 20,
+        offset: 0,
+    };
+    let recv = Recv {
+        sockfd: here.as_raw_fd(),
+        buf: room(),
+        len: 1 << 20,
+        flags: libc::MSG_WAITALL,
+    };
+    // SAFETY: the memory is never freed.
+    unsafe { ring.push_with_flags(&read, 1, SqeFlags::ASYNC) }.unwrap();
+    // SAFETY: as above.
+    unsafe { ring.push_with_flags(&recv, 1, SqeFlags::ASYNC) }.unwrap();
     ring.submit().unwrap();
+    // Before Linux 5.18 a worker that is just taking an operation up is not found to be stopped, and then
+    // waited for without end.
+    if kernel::older_than(5, 18) {
+        until("no worker receives", || !readable(here.as_raw_fd(), 0));
+    }
     let error = Command::new(program)
         .arg("--list")
         .env_remove(REPLACES)
